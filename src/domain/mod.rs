@@ -1,0 +1,18 @@
+//! Values that cannot be wrong, and decisions. Pure: no I/O, no clock, no randomness; nothing of ours is imported here.
+
+pub mod address;
+pub mod contact;
+pub mod failure;
+pub mod fingerprint;
+pub mod identity;
+pub mod keyed;
+pub mod limits;
+pub mod names;
+pub mod pass;
+pub mod plan;
+pub mod record;
+pub mod redact;
+pub mod same_person;
+
+/// An instant as every room passes it on: UTC, never read from a clock here.
+pub type Timestamp = chrono::DateTime<chrono::Utc>;
