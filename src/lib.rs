@@ -20,4 +20,5 @@
 
 pub mod clock;
 pub mod domain;
+pub mod http;
 pub mod telemetry;
