@@ -21,4 +21,5 @@
 pub mod clock;
 pub mod domain;
 pub mod http;
+pub mod ledger;
 pub mod telemetry;

@@ -1,0 +1,177 @@
+//! Brings a ledger's schema up to this program's: numbered files, each applied once, in one transaction, with the
+//! checksum kept; and refuses a schema that is newer or was edited.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rusqlite::Connection;
+use sha2::{Digest, Sha256};
+
+use crate::domain::Timestamp;
+use crate::ledger::columns::millis;
+use crate::ledger::error::LedgerError;
+use crate::ledger::files::beside;
+
+/// One file of `migrations/`. Its number is its place in the list.
+struct Migration {
+    name: &'static str,
+    sql: &'static str,
+}
+
+const MIGRATIONS: &[Migration] =
+    &[Migration { name: "0001_ledger.sql", sql: include_str!("../../migrations/0001_ledger.sql") }];
+
+const BOOK: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
+    version INTEGER PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT";
+
+/// Applies what is missing. A ledger that holds anything is first copied to `<ledger>.before-NNNN`.
+pub(in crate::ledger) fn migrate(connection: &mut Connection, path: &Path, now: Timestamp) -> Result<(), LedgerError> {
+    bring_up(connection, path, now, MIGRATIONS)
+}
+
+/// Refuses any schema but the one this program knows; for handles that may not change it.
+pub(in crate::ledger) fn check(connection: &Connection) -> Result<(), LedgerError> {
+    let (found, known) = (applied(connection, MIGRATIONS)?, number(MIGRATIONS.len()));
+    if found == known { Ok(()) } else { Err(LedgerError::Older { found, known }) }
+}
+
+fn bring_up(
+    connection: &mut Connection,
+    path: &Path,
+    now: Timestamp,
+    migrations: &[Migration],
+) -> Result<(), LedgerError> {
+    let found = applied(connection, migrations)?;
+    if found == number(migrations.len()) {
+        return Ok(());
+    }
+    if found > 0 {
+        back_up(connection, path, found + 1)?;
+    }
+    connection.execute_batch(BOOK)?;
+    for (version, migration) in (1_u32..).zip(migrations).skip(found as usize) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(migration.sql)?;
+        transaction.execute(
+            "INSERT INTO schema_migrations (version, name, sha256, applied_at) VALUES (?1, ?2, ?3, ?4)",
+            (version, migration.name, checksum(migration.sql), millis(now)),
+        )?;
+        transaction.pragma_update(None, "user_version", version)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// The version a ledger is at, once its history is known to be ours.
+fn applied(connection: &Connection, migrations: &[Migration]) -> Result<u32, LedgerError> {
+    let known = number(migrations.len());
+    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > known {
+        return Err(LedgerError::Newer { found, known });
+    }
+    if found == 0 {
+        return Ok(0);
+    }
+    let mut history = connection.prepare("SELECT sha256 FROM schema_migrations ORDER BY version")?;
+    let history = history.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
+    let same = migrations.iter().zip(&history).position(|(ours, theirs)| checksum(ours.sql) != *theirs);
+    match same {
+        Some(place) => Err(LedgerError::Edited { migration: migrations[place].name.to_owned() }),
+        None if history.len() != found as usize => {
+            Err(LedgerError::corrupt("schema_migrations", "another number of rows than user_version"))
+        }
+        None => Ok(found),
+    }
+}
+
+/// A copy without the WAL, made by SQLite itself into a file only its owner can read.
+fn back_up(connection: &Connection, path: &Path, next: u32) -> Result<(), LedgerError> {
+    let copy = beside(path, &format!("before-{next:04}"));
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        // An earlier attempt may have left a copy; the migration after it did not commit, so it says the same.
+        .truncate(true)
+        .mode(0o600)
+        .open(&copy)
+        .map_err(LedgerError::io(format!("create {}", copy.display())))?;
+    connection.execute("VACUUM INTO ?1", [copy.to_string_lossy()])?;
+    Ok(())
+}
+
+fn number(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+fn checksum(sql: &str) -> String {
+    Sha256::digest(sql).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::ledger::lane::Access;
+    use crate::ledger::stage::at;
+
+    const FIRST: Migration = Migration { name: "0001_a.sql", sql: "CREATE TABLE a (n INTEGER) STRICT" };
+    const SECOND: Migration = Migration { name: "0002_b.sql", sql: "CREATE TABLE b (n INTEGER) STRICT" };
+    const BROKEN: Migration =
+        Migration { name: "0002_b.sql", sql: "CREATE TABLE b (n INTEGER) STRICT; SELECT nothing" };
+
+    fn blank() -> (tempfile::TempDir, std::path::PathBuf, Connection) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let connection = crate::ledger::connect(&path, Access::Write).unwrap();
+        (folder, path, connection)
+    }
+
+    #[test]
+    fn the_list_is_the_folder() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+        let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+        let files: BTreeSet<_> = std::fs::read_dir(&folder).unwrap().map(name).collect();
+        assert_eq!(files, MIGRATIONS.iter().map(|migration| migration.name.to_owned()).collect());
+        for (version, migration) in (1..).zip(MIGRATIONS) {
+            assert!(migration.name.starts_with(&format!("{version:04}_")), "{}", migration.name);
+            assert_eq!(std::fs::read_to_string(folder.join(migration.name)).unwrap(), migration.sql);
+        }
+    }
+
+    #[test]
+    fn each_is_applied_once_and_a_ledger_in_use_is_copied_first() {
+        let (_folder, path, mut connection) = blank();
+        bring_up(&mut connection, &path, at(0), &[FIRST]).unwrap();
+        connection.execute("INSERT INTO a VALUES (7)", []).unwrap();
+        assert!(!beside(&path, "before-0001").exists(), "there was nothing to lose");
+        bring_up(&mut connection, &path, at(1), &[FIRST, SECOND]).unwrap();
+        bring_up(&mut connection, &path, at(2), &[FIRST, SECOND]).unwrap();
+        assert_eq!(applied(&connection, &[FIRST, SECOND]).unwrap(), 2);
+        let copy = crate::ledger::connect(&beside(&path, "before-0002"), Access::Read).unwrap();
+        assert_eq!(copy.query_row("SELECT n FROM a", [], |row| row.get::<_, i64>(0)).unwrap(), 7);
+        assert_eq!(applied(&copy, &[FIRST, SECOND]).unwrap(), 1);
+    }
+
+    #[test]
+    fn one_that_fails_leaves_nothing_behind() {
+        let (_folder, path, mut connection) = blank();
+        assert!(bring_up(&mut connection, &path, at(0), &[FIRST, BROKEN]).is_err());
+        assert_eq!(applied(&connection, &[FIRST, SECOND]).unwrap(), 1);
+        bring_up(&mut connection, &path, at(1), &[FIRST, SECOND]).unwrap();
+        assert!(bring_up(&mut connection, &path, at(1), &[FIRST, SECOND]).is_ok());
+    }
+
+    #[test]
+    fn a_newer_or_edited_schema_is_refused() {
+        let (_folder, path, mut connection) = blank();
+        bring_up(&mut connection, &path, at(0), &[FIRST, SECOND]).unwrap();
+        let newer = bring_up(&mut connection, &path, at(1), &[FIRST]);
+        assert!(matches!(newer, Err(LedgerError::Newer { found: 2, known: 1 })));
+        let edited = Migration { sql: "CREATE TABLE a (n TEXT) STRICT", ..FIRST };
+        let refused = bring_up(&mut connection, &path, at(1), &[edited, SECOND]).unwrap_err();
+        assert!(matches!(&refused, LedgerError::Edited { migration } if migration == "0001_a.sql"));
+        assert!(matches!(check(&blank().2), Err(LedgerError::Older { found: 0, .. })));
+    }
+}

@@ -1,0 +1,188 @@
+//! The ledger in numbers, for `status`, the status page and metrics. Counted from narrow indexes, never from whole rows.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, params_from_iter};
+use serde::Serialize;
+
+use crate::domain::Timestamp;
+use crate::ledger::Ledger;
+use crate::ledger::columns::{count, millis, time_if_any};
+use crate::ledger::error::LedgerError;
+
+/// The ledger in numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Summary {
+    /// Each source that has a row.
+    pub sources: BTreeMap<String, SourceSummary>,
+    /// Contacts in the Propstreet index, deleted ones included.
+    pub index_size: u64,
+}
+
+/// One source in numbers of references.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct SourceSummary {
+    /// Settled.
+    pub settled: u64,
+    /// Settled, by the version of the map they were settled under.
+    pub by_mapping: BTreeMap<i64, u64>,
+    /// In quarantine, by reason.
+    pub quarantined: BTreeMap<String, u64>,
+    /// Deferred.
+    pub deferred: u64,
+    /// When the first of the deferred is tried again.
+    pub next_try: Option<Timestamp>,
+    /// Deferred or quarantined, and due now.
+    pub due: u64,
+    /// Deleted in Propstreet.
+    pub deleted: u64,
+    /// Changed in the CRM since they were settled.
+    pub drifted: u64,
+    /// Their employer waits to be linked.
+    pub pending_employment: u64,
+    /// A write without an outcome.
+    pub open_intents: u64,
+}
+
+impl Ledger {
+    /// The ledger in numbers, from one snapshot.
+    ///
+    /// # Errors
+    /// `Sql`, `Corrupt`, `Closed`.
+    pub async fn summary(&self, now: Timestamp) -> Result<Summary, LedgerError> {
+        self.read(move |ledger| summarise(ledger, now)).await
+    }
+}
+
+fn summarise(ledger: &Connection, now: Timestamp) -> Result<Summary, LedgerError> {
+    let mut sources = BTreeMap::new();
+    settled(ledger, &mut sources)?;
+    waiting(ledger, &mut sources)?;
+    tally(ledger, &mut sources, DUE, &[millis(now)], |source| &mut source.due)?;
+    tally(ledger, &mut sources, DELETED, &[], |source| &mut source.deleted)?;
+    tally(ledger, &mut sources, DRIFTED, &[], |source| &mut source.drifted)?;
+    tally(ledger, &mut sources, PENDING_EMPLOYMENT, &[], |source| &mut source.pending_employment)?;
+    tally(ledger, &mut sources, OPEN_INTENTS, &[], |source| &mut source.open_intents)?;
+    let index_size = ledger.prepare_cached(INDEX_SIZE)?.query_row([], |row| row.get(0))?;
+    Ok(Summary { sources, index_size: count("index_contacts", index_size)? })
+}
+
+type Sources = BTreeMap<String, SourceSummary>;
+
+const INDEX_SIZE: &str = "SELECT count(*) FROM index_contacts";
+const SETTLED: &str = "SELECT source, mapping, count(*) FROM refs WHERE state = 'settled' GROUP BY source, mapping";
+const WAITING: &str = "SELECT source, state, reason, count(*), min(next_try) FROM refs
+    WHERE state IN ('quarantined', 'deferred') GROUP BY source, state, reason";
+const DUE: &str = "SELECT source, count(*) FROM refs WHERE next_try <= ?1 GROUP BY source";
+const DELETED: &str = "SELECT source, count(*) FROM refs WHERE state = 'deleted' GROUP BY source";
+const DRIFTED: &str = "SELECT source, count(*) FROM refs WHERE drifted = 1 GROUP BY source";
+const PENDING_EMPLOYMENT: &str = "SELECT source, count(*) FROM refs WHERE pending_employment = 1 GROUP BY source";
+const OPEN_INTENTS: &str = "SELECT source, count(*) FROM intents GROUP BY source";
+
+fn tally(
+    ledger: &Connection,
+    sources: &mut Sources,
+    counts: &str,
+    given: &[i64],
+    slot: impl Fn(&mut SourceSummary) -> &mut u64,
+) -> Result<(), LedgerError> {
+    let mut counts = ledger.prepare_cached(counts)?;
+    let mut counts = counts.query(params_from_iter(given))?;
+    while let Some(row) = counts.next()? {
+        *slot(sources.entry(row.get(0)?).or_default()) = count("refs", row.get(1)?)?;
+    }
+    Ok(())
+}
+
+fn settled(ledger: &Connection, sources: &mut Sources) -> Result<(), LedgerError> {
+    let mut settled = ledger.prepare_cached(SETTLED)?;
+    let mut settled = settled.query([])?;
+    while let Some(row) = settled.next()? {
+        let source: &mut SourceSummary = sources.entry(row.get(0)?).or_default();
+        let number = count("refs", row.get(2)?)?;
+        source.settled += number;
+        source.by_mapping.insert(row.get(1)?, number);
+    }
+    Ok(())
+}
+
+fn waiting(ledger: &Connection, sources: &mut Sources) -> Result<(), LedgerError> {
+    let mut waiting = ledger.prepare_cached(WAITING)?;
+    let mut waiting = waiting.query([])?;
+    while let Some(row) = waiting.next()? {
+        let source: &mut SourceSummary = sources.entry(row.get(0)?).or_default();
+        let number = count("refs", row.get(3)?)?;
+        if row.get_ref(1)?.as_str().is_ok_and(|state| state == "quarantined") {
+            source.quarantined.insert(row.get(2)?, number);
+            continue;
+        }
+        source.deferred += number;
+        let first = time_if_any("refs", row.get(4)?)?;
+        source.next_try = source.next_try.into_iter().chain(first).min();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::pass::SkipReason;
+    use crate::ledger::settlements::Ending;
+    use crate::ledger::stage::{at, contact, create, created, deferred, ended, filled, opened, quarantined};
+
+    #[tokio::test(start_paused = true)]
+    async fn every_reference_is_counted_where_it_stands() {
+        let (_folder, ledger) = opened().await;
+        let mut newer = created("c2");
+        if let Ending::Synced { mapping, pending_employment, .. } = &mut newer {
+            (*mapping, *pending_employment) = (2, true);
+        }
+        let gone = Ending::Deleted { propstreet_id: None, note: "404".to_owned() };
+        let ignored = Ending::Skipped { reason: SkipReason::ChangeIgnored, drifted: true };
+        for (id, ending) in [
+            ("1", created("c1")),
+            ("2", newer),
+            ("3", created("c3")),
+            ("3", ignored),
+            ("4", quarantined(Some("c1"))),
+            ("5", quarantined(None)),
+            ("6", deferred("x", 60)),
+            ("7", deferred("x", 50)),
+            ("8", gone),
+        ] {
+            ledger.settle(ended(id, ending, 1)).await.unwrap();
+        }
+        ledger.intend(create("9", None, 1)).await.unwrap();
+        ledger.index(vec![contact("c1", "1", 1), contact("c2", "2", 1)], filled()).await.unwrap();
+        let summary = ledger.summary(at(55)).await.unwrap();
+        let expected = SourceSummary {
+            settled: 3,
+            by_mapping: [(1, 2), (2, 1)].into(),
+            quarantined: [("email_taken".to_owned(), 2)].into(),
+            deferred: 2,
+            next_try: Some(at(50)),
+            due: 2,
+            deleted: 1,
+            drifted: 1,
+            pending_employment: 1,
+            open_intents: 1,
+        };
+        assert_eq!(summary, Summary { sources: [("crm".to_owned(), expected)].into(), index_size: 2 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_counted_from_whole_rows() {
+        let (_folder, ledger) = opened().await;
+        for sql in [SETTLED, WAITING, DUE, DELETED, DRIFTED, PENDING_EMPLOYMENT, INDEX_SIZE] {
+            let plan: String = ledger
+                .read(move |ledger| {
+                    let mut plan = ledger.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+                    let given = vec![0_i64; plan.parameter_count()];
+                    Ok(plan.query_row(params_from_iter(given), |row| row.get("detail"))?)
+                })
+                .await
+                .unwrap();
+            assert!(plan.contains("COVERING INDEX"), "{sql}: {plan}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What waits: deferred and quarantined records, and which of them are due.
+
+use rusqlite::Connection;
+
+use crate::domain::Timestamp;
+use crate::domain::failure::Complaint;
+use crate::domain::identity::RefKey;
+use crate::ledger::Ledger;
+use crate::ledger::columns::{at_most, complaint, key_of, millis, time, time_if_any};
+use crate::ledger::error::LedgerError;
+
+/// A record in quarantine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuarantineRow {
+    /// The record.
+    pub key: RefKey,
+    /// Its source.
+    pub source: String,
+    /// What a person must know.
+    pub complaint: Complaint,
+    /// The contact it was settled on before, if it was.
+    pub propstreet_id: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+    /// When it is tried again by itself; `None`: at its next change.
+    pub next_try: Option<Timestamp>,
+    /// The record as it was refused, until that expires. Personal data: for the eyes of who asked, never for a log.
+    pub payload: Option<String>,
+}
+
+impl Ledger {
+    /// A source's records whose time has come, the longest overdue first: deferred ones, and quarantined ones whose
+    /// blocking contact changed or has not been asked about for a day.
+    ///
+    /// # Errors
+    /// `Sql`, `Closed`.
+    pub async fn due(&self, source: &str, now: Timestamp, limit: usize) -> Result<Vec<RefKey>, LedgerError> {
+        const DUE: &str = "SELECT namespace, id FROM refs
+            WHERE source = ?1 AND next_try <= ?2 ORDER BY next_try, ref LIMIT ?3";
+        let source = source.to_owned();
+        self.read(move |ledger| {
+            let mut due = ledger.prepare_cached(DUE)?;
+            Ok(due.query_map((source, millis(now), at_most(limit)), key_of)?.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Records in quarantine, of one source or all, the longest there first.
+    ///
+    /// # Errors
+    /// `Sql`, `Corrupt`, `Closed`.
+    pub async fn quarantined(&self, source: Option<String>, limit: usize) -> Result<Vec<QuarantineRow>, LedgerError> {
+        const QUARANTINED: &str =
+            "SELECT namespace, id, source, propstreet_id, next_try, quarantine.reason AS complaint,
+                detail, blocker, since, payload
+            FROM quarantine JOIN refs USING (ref) WHERE ?1 IS NULL OR source = ?1 ORDER BY since, ref LIMIT ?2";
+        self.read(move |ledger| {
+            let mut quarantined = ledger.prepare_cached(QUARANTINED)?;
+            quarantined.query_and_then((source, at_most(limit)), read)?.collect()
+        })
+        .await
+    }
+}
+
+fn read(row: &rusqlite::Row<'_>) -> Result<QuarantineRow, LedgerError> {
+    Ok(QuarantineRow {
+        key: key_of(row)?,
+        source: row.get("source")?,
+        complaint: complaint(row)?.ok_or_else(|| LedgerError::corrupt("quarantine", "a row without a reason"))?,
+        propstreet_id: row.get("propstreet_id")?,
+        since: time("quarantine", row.get("since")?)?,
+        next_try: time_if_any("refs", row.get("next_try")?)?,
+        payload: row.get("payload")?,
+    })
+}
+
+/// Removes the payloads whose time is over; the complaint stays.
+pub(in crate::ledger) fn expire_payloads(ledger: &Connection, now: Timestamp) -> Result<(), LedgerError> {
+    const EXPIRE: &str = "UPDATE quarantine SET payload = NULL, expires = NULL WHERE expires <= ?1";
+    ledger.prepare_cached(EXPIRE)?.execute([millis(now)])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::pass::PassKind;
+    use crate::ledger::stage::{at, ended, opened, quarantined};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_payload_goes_after_thirty_days_and_the_complaint_stays() {
+        let (_folder, ledger) = opened().await;
+        ledger.settle(ended("1", quarantined(None), 0)).await.unwrap();
+        let thirty_days = 30 * 24 * 3600;
+        for (seconds, kept) in [(thirty_days - 1, true), (thirty_days, false)] {
+            ledger.begin_pass("crm", PassKind::Poll, at(seconds)).await.unwrap();
+            let row = ledger.quarantined(None, 9).await.unwrap().remove(0);
+            assert_eq!(row.payload.is_some(), kept, "at {seconds}");
+        }
+    }
+}
