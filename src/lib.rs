@@ -22,4 +22,5 @@ pub mod clock;
 pub mod domain;
 pub mod http;
 pub mod ledger;
+pub mod mapping;
 pub mod telemetry;

@@ -1,0 +1,604 @@
+//! From a CRM's record to a contact, by rules that are data. Pure, and blind to where a record came from: which fields
+//! a CRM has is known to the rules alone.
+
+pub mod defaults;
+pub mod expression;
+pub mod rules;
+pub mod transforms;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use rlibphonenumber::Region;
+use serde_json::{Map, Value, json};
+
+use crate::domain::contact::{Contact, Draft};
+use crate::domain::failure::{Complaint, Reason};
+use crate::domain::fingerprint::Fingerprint;
+use crate::domain::limits;
+use crate::domain::record::Record;
+use crate::mapping::defaults::Kind;
+use crate::mapping::expression::{Expression, Produced};
+use crate::mapping::rules::{As, Rule, Target};
+use crate::mapping::transforms::Change;
+
+/// Raised when the same rules come to mean something else: contacts made before are then known to be under old rules.
+const MEANING: u32 = 1;
+
+/// Where a text is split into a list unless the rule says otherwise: as Salesforce and HubSpot write their pick lists.
+const SEPARATOR: &str = ";";
+
+/// A rule that cannot be used, found when the map is compiled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleFault {
+    /// The key under `map`, or `region` for the source's.
+    pub target: String,
+    /// What is wrong.
+    pub problem: String,
+    /// What to write instead.
+    pub remedy: String,
+}
+
+impl fmt::Display for RuleFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}; {}", self.target, self.problem, self.remedy)
+    }
+}
+
+/// The compiled map of one source.
+#[derive(Debug)]
+pub struct Mapper {
+    steps: Vec<(Target, Step)>,
+    fields: BTreeSet<String>,
+    version: i64,
+}
+
+/// A compiled rule.
+#[derive(Debug)]
+enum Step {
+    Copy { from: Vec<String>, change: Change, separator: Option<String> },
+    Const(Vec<String>),
+    Run(Expression),
+}
+
+impl Mapper {
+    /// Compiles the default map of a kind, with a source's own rules in place of the defaults of the same target.
+    /// `default_region` (ISO 3166-1 alpha-2) is where national phone numbers belong unless a rule says otherwise.
+    ///
+    /// # Errors
+    /// Every rule that cannot be used.
+    pub fn compile(
+        kind: Kind,
+        overrides: BTreeMap<String, Rule>,
+        default_region: Option<String>,
+    ) -> Result<Self, Vec<RuleFault>> {
+        let mut faults = Vec::new();
+        let home = default_region.and_then(|code| match region_of(&code) {
+            Ok(region) => Some(region),
+            Err((problem, remedy)) => {
+                faults.push(RuleFault { target: "region".to_owned(), problem, remedy });
+                None
+            }
+        });
+        let mut rules = defaults::defaults(kind);
+        for (key, rule) in overrides {
+            match Target::parse(&key) {
+                Some(target) => {
+                    rules.insert(target, rule);
+                }
+                None => faults.push(unknown_target(key)),
+            }
+        }
+        let version = version(&rules, home);
+        let mut steps = Vec::new();
+        for (target, rule) in rules {
+            match step(target, rule, home) {
+                Ok(step) => steps.extend(step.map(|step| (target, step))),
+                Err((problem, remedy)) => {
+                    faults.push(RuleFault { target: target.name().to_owned(), problem, remedy });
+                }
+            }
+        }
+        let fields = steps.iter().flat_map(|(_, step)| step.fields()).map(str::to_owned).collect();
+        if faults.is_empty() { Ok(Self { steps, fields, version }) } else { Err(faults) }
+    }
+
+    /// A number for these rules: the same after a restart, another after an edit that changes what they say.
+    #[must_use]
+    pub fn version(&self) -> i64 {
+        self.version
+    }
+
+    /// Every field of the CRM that a rule reads, dotted where it belongs to a related object.
+    #[must_use]
+    pub fn fields(&self) -> &BTreeSet<String> {
+        &self.fields
+    }
+
+    /// The contact a record becomes.
+    ///
+    /// # Errors
+    /// `mapping_failed` with every rule that failed on this record, by target, field and cause, without values; then
+    /// what [`limits::check`] says.
+    pub fn map(&self, record: &Record) -> Result<Contact, Complaint> {
+        let mut draft = Draft::default();
+        let mut failures = Vec::new();
+        for (target, step) in &self.steps {
+            match step.texts(*target, &record.fields) {
+                Ok(texts) => fill(&mut draft, *target, texts),
+                Err(cause) => failures.push(format!("{}: {cause}", target.name())),
+            }
+        }
+        if failures.is_empty() {
+            limits::check(draft)
+        } else {
+            Err(Complaint::new(Reason::MappingFailed, failures.join("; ")))
+        }
+    }
+}
+
+/// A problem and its remedy, before it is known whose.
+type Fault = (String, String);
+
+fn region_of(code: &str) -> Result<Region, Fault> {
+    transforms::region(code).ok_or_else(|| {
+        (format!("`{code}` is no region"), "write a country of ISO 3166-1 alpha-2, such as \"SE\" or \"GB\"".to_owned())
+    })
+}
+
+fn unknown_target(target: String) -> RuleFault {
+    let known: Vec<_> = Target::ALL.iter().map(|target| target.name()).collect();
+    let problem = "a contact has no such field".to_owned();
+    RuleFault { target, problem, remedy: format!("use one of {}", known.join(", ")) }
+}
+
+/// A hash of what the rules say; it depends on their order as little as on the release that computes it.
+fn version(rules: &BTreeMap<Target, Rule>, home: Option<Region>) -> i64 {
+    let rules: Map<String, Value> =
+        rules.iter().map(|(target, rule)| (target.name().to_owned(), json!(rule))).collect();
+    let hash = Fingerprint::of_json(&json!({
+        "meaning": MEANING, "region": home.map(|region| region.to_string()), "rules": rules,
+    }));
+    let mut head = [0; 8];
+    head.copy_from_slice(&hash.0[..8]);
+    i64::from_be_bytes(head)
+}
+
+/// Compiles one rule; `None` for one that is switched off.
+fn step(target: Target, rule: Rule, home: Option<Region>) -> Result<Option<Step>, Fault> {
+    let fault = |problem: &str, remedy: &str| Err((problem.to_owned(), remedy.to_owned()));
+    match rule {
+        Rule::Off => Ok(None),
+        Rule::Const(texts) if texts.is_empty() || texts.iter().any(|text| text.trim().is_empty()) => {
+            fault("the constant is empty", "write `false` to leave the field empty")
+        }
+        Rule::Const(texts) if !target.is_list() && texts.len() > 1 => {
+            fault("a list where one text belongs", "write one text; only tags takes a list")
+        }
+        Rule::Const(texts) => Ok(Some(Step::Const(texts))),
+        Rule::Expr(source) => match Expression::compile(&source, home) {
+            Ok(expression) => Ok(Some(Step::Run(expression))),
+            Err(cause) => Err((
+                format!("the expression {cause}"),
+                "correct it; an empty field is undefined and takes a default by `FIELD or 'x'`".to_owned(),
+            )),
+        },
+        Rule::Copy { from, .. } if from.is_empty() || from.iter().any(|field| field.trim().is_empty()) => {
+            fault("`from` names no field", "name a field of the CRM, or a list of them with the preferred first")
+        }
+        Rule::Copy { separator: Some(_), .. } if !target.is_list() => {
+            fault("`separator` has no effect here", "remove it; only tags takes a list")
+        }
+        Rule::Copy { change: Some(As::List), .. } if !target.is_list() => fault(
+            "a list where one text belongs",
+            "remove `as`, or take one item: { expr = \"(FIELD|split(';'))|first\" }",
+        ),
+        Rule::Copy { separator: Some(separator), change, .. } if separator.is_empty() || change == Some(As::Text) => {
+            fault("`separator` cannot split here", "write a text such as \";\", without `as = \"text\"`")
+        }
+        Rule::Copy { region: Some(_), change, .. } if change != Some(As::E164) => {
+            fault("`region` has no effect here", "add `as = \"e164\"`, or remove it")
+        }
+        Rule::Copy { from, change, separator, region } => {
+            let region = region.map(|code| region_of(&code)).transpose()?.or(home);
+            let split = target.is_list() && change != Some(As::Text);
+            let separator = split.then(|| separator.unwrap_or_else(|| SEPARATOR.to_owned()));
+            let from = from.iter().map(|field| field.trim().to_owned()).collect();
+            Ok(Some(Step::Copy { from, change: ready(change.unwrap_or_default(), region), separator }))
+        }
+    }
+}
+
+fn ready(change: As, region: Option<Region>) -> Change {
+    match change {
+        As::Text | As::List => Change::Keep,
+        As::E164 => Change::E164(region),
+        As::Lower => Change::Lower,
+        As::Language => Change::Language,
+        As::Country => Change::Country,
+        As::SplitFirst => Change::SplitFirst,
+        As::SplitLast => Change::SplitLast,
+    }
+}
+
+impl Step {
+    fn fields(&self) -> Vec<&str> {
+        match self {
+            Self::Copy { from, .. } => from.iter().map(String::as_str).collect(),
+            Self::Const(_) => Vec::new(),
+            Self::Run(expression) => expression.paths().collect(),
+        }
+    }
+
+    fn texts(&self, target: Target, fields: &Map<String, Value>) -> Result<Vec<String>, String> {
+        match self {
+            Self::Const(texts) => Ok(texts.clone()),
+            Self::Run(expression) => match expression.run(fields)? {
+                Produced::Nothing => Ok(Vec::new()),
+                Produced::Text(text) => Ok(vec![text]),
+                Produced::List(_) if !target.is_list() => {
+                    Err("the expression makes a list where one text belongs".to_owned())
+                }
+                Produced::List(texts) => Ok(texts),
+            },
+            Self::Copy { from, change, separator } => {
+                for path in from {
+                    let texts = find(fields, path).map_or(Ok(Vec::new()), |value| copied(value, separator.as_deref()));
+                    let texts = texts.map_err(|cause| format!("the field {path} holds {cause}"))?;
+                    if texts.len() > 1 && !target.is_list() {
+                        return Err(format!(
+                            "the field {path} holds {} values; choose by an expression such as `{path}|first`",
+                            texts.len()
+                        ));
+                    }
+                    if !texts.is_empty() {
+                        return Ok(texts.into_iter().map(|text| change.apply(text.trim())).collect());
+                    }
+                }
+                Ok(Vec::new())
+            }
+        }
+    }
+}
+
+/// The value of a dotted path: the flat key, as records have it, or a part of an object the CRM sent whole.
+fn find<'a>(fields: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
+    fields.get(path).or_else(|| {
+        let (head, rest) = path.split_once('.')?;
+        find(fields.get(head)?.as_object()?, rest)
+    })
+}
+
+/// The texts in a value, blanks left out; an object is none.
+fn copied(value: &Value, separator: Option<&str>) -> Result<Vec<String>, &'static str> {
+    let mut texts = match value {
+        Value::Null => Vec::new(),
+        Value::Bool(on) => vec![on.to_string()],
+        Value::Number(number) => vec![number.to_string()],
+        Value::String(text) => match separator {
+            Some(separator) => text.split(separator).map(str::to_owned).collect(),
+            None => vec![text.clone()],
+        },
+        // The items of a list are whole, whatever they contain.
+        Value::Array(items) if items.iter().any(Value::is_array) => return Err("a list of lists"),
+        Value::Array(items) => {
+            let texts = items.iter().map(|item| copied(item, None)).collect::<Result<Vec<_>, _>>();
+            texts.map_err(|_| "a list of objects")?.concat()
+        }
+        Value::Object(_) => return Err("an object; name a part of it, such as FIELD.value"),
+    };
+    texts.retain(|text| !text.trim().is_empty());
+    Ok(texts)
+}
+
+/// Puts the texts where they belong. A target that is no list gets one at most.
+fn fill(draft: &mut Draft, target: Target, mut texts: Vec<String>) {
+    let slot = match target {
+        Target::Tags => {
+            draft.tags = texts;
+            return;
+        }
+        Target::FirstName => &mut draft.first_name,
+        Target::LastName => &mut draft.last_name,
+        Target::Email => &mut draft.email,
+        Target::Phone => &mut draft.phone,
+        Target::LinkedinUrl => &mut draft.linkedin_url,
+        Target::PrimaryLanguage => &mut draft.primary_language,
+        Target::Strategy => &mut draft.strategy,
+        Target::Company => &mut draft.company,
+        Target::JobTitle => &mut draft.job_title,
+    };
+    *slot = texts.pop();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
+    use super::*;
+
+    fn mapper(kind: Kind, map: &str) -> Result<Mapper, Vec<RuleFault>> {
+        Mapper::compile(kind, toml::from_str(map).expect("rules as configured"), Some("SE".to_owned()))
+    }
+
+    fn record(fields: Value) -> Record {
+        let Value::Object(fields) = fields else { panic!("an object of fields") };
+        Record { id: "1".to_owned(), modified: None, fields, supersedes: Vec::new() }
+    }
+
+    /// The contact as JSON, empty fields left out.
+    fn mapped(mapper: &Mapper, fields: Value) -> Result<Value, String> {
+        let contact =
+            mapper.map(&record(fields)).map_err(|complaint| format!("{}: {}", complaint.reason, complaint.detail))?;
+        let mut json = serde_json::to_value(contact).expect("a contact is plain data");
+        json.as_object_mut().expect("an object").retain(|_, value| !value.is_null() && *value != json!([]));
+        Ok(json)
+    }
+
+    #[test]
+    fn the_defaults_are_propstreets_tables() {
+        for (kind, fields, contact) in [
+            (
+                Kind::Salesforce,
+                json!({"Id": "003", "FirstName": " Åsa ", "LastName": "Öberg", "Email": "Asa@Example.SE",
+                    "MobilePhone": null, "Phone": "08-123 456 78", "Title": "CFO", "Account": null,
+                    "Account.Name": "Acme AB", "IsDeleted": false}),
+                json!({"first_name": "Åsa", "last_name": "Öberg", "email": "Asa@example.se", "phone": "+46812345678",
+                    "job_title": "CFO", "company": "Acme AB"}),
+            ),
+            (
+                Kind::Salesforce,
+                json!({"LastName": "Öberg", "MobilePhone": "070-123 45 67", "Phone": "08-123 456 78",
+                    "Account": {"Name": "Acme"}}),
+                json!({"last_name": "Öberg", "phone": "+46701234567", "company": "Acme"}),
+            ),
+            (
+                Kind::HubSpot,
+                json!({"firstname": "Bo", "lastname": "", "email": null, "mobilephone": " ", "phone": "ask for Bo",
+                    "jobtitle": "VD", "company": "Acme", "lifecyclestage": "customer", "hs_language": "sv-se"}),
+                json!({"first_name": "Bo", "phone": "ask for Bo", "job_title": "VD", "company": "Acme",
+                    "tags": ["customer"], "primary_language": "sv"}),
+            ),
+            (
+                Kind::Pipedrive,
+                json!({"name": "Jane Smith of Oslo", "first_name": null, "last_name": null, "email": "j@x.no",
+                    "phone": "+47 22 12 34 56", "org.name": "Acme", "job_title": null, "labels": ["Customer", "Hot; lead"]}),
+                json!({"first_name": "Jane", "last_name": "Smith of Oslo", "email": "j@x.no", "phone": "+4722123456",
+                    "company": "Acme", "tags": ["Customer", "Hot; lead"]}),
+            ),
+        ] {
+            assert_eq!(mapped(&mapper(kind, "").expect("the defaults"), fields), Ok(contact), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn pipedrives_name_is_split_when_its_parts_are_not_both_there() {
+        let pipedrive = mapper(Kind::Pipedrive, "").expect("the defaults");
+        for (name, first, last, expected) in [
+            ("Anna Maria Berg", "Anna Maria", "Berg", json!({"first_name": "Anna Maria", "last_name": "Berg"})),
+            ("Anna Berg", "", "", json!({"first_name": "Anna", "last_name": "Berg"})),
+            ("Anna Berg", "Anna Berg", "", json!({"first_name": "Anna", "last_name": "Berg"})),
+            ("Madonna", "Madonna", "", json!({"first_name": "Madonna"})),
+            ("Berg", "", "Berg", json!({"last_name": "Berg"})),
+            ("", "Anna Berg", "", json!({"first_name": "Anna", "last_name": "Berg"})),
+        ] {
+            let fields = json!({"name": name, "first_name": first, "last_name": last});
+            assert_eq!(mapped(&pipedrive, fields), Ok(expected), "{name} / {first} / {last}");
+        }
+    }
+
+    #[test]
+    fn a_sources_own_rules_replace_the_defaults() {
+        let salesforce = mapper(
+            Kind::Salesforce,
+            r#"
+            job_title = false
+            phone = { from = ["Direct__c", "Phone"], as = "e164", region = "NO" }
+            strategy = { from = "Investor_Strategy__c" }
+            company = { from = "Employer__c.value", as = "lower" }
+            primary_language = { const = "sv" }
+            tags = { expr = "['vip'] if Rating == 'Hot' else Interests__c|split(';')" }
+            "#,
+        )
+        .expect("valid rules");
+        let fields = json!({"LastName": "Berg", "Title": "CFO", "Direct__c": "", "Phone": "22 12 34 56",
+            "Investor_Strategy__c": 7, "Employer__c": {"value": "ACME"}, "Rating": "Cold",
+            "Interests__c": "Logistics;Offices"});
+        assert_eq!(
+            mapped(&salesforce, fields),
+            Ok(json!({"last_name": "Berg", "phone": "+4722123456", "strategy": "7", "company": "acme",
+                "primary_language": "sv", "tags": ["Logistics", "Offices"]}))
+        );
+        assert_eq!(
+            mapped(&salesforce, json!({"LastName": "Berg", "Rating": "Hot"})),
+            Ok(json!({"last_name": "Berg", "primary_language": "sv", "tags": ["vip"]}))
+        );
+        let read: Vec<_> = salesforce.fields().iter().map(String::as_str).collect();
+        let own = ["Direct__c", "Employer__c.value", "Interests__c", "Investor_Strategy__c", "Phone", "Rating"];
+        let mut expected = [&["Email", "FirstName", "LastName"][..], &own].concat();
+        expected.sort_unstable();
+        assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn tags_are_split_and_each_is_changed() {
+        for (rule, value, tags) in [
+            (r#"{ from = "F" }"#, json!("a; b ;;c"), json!(["a", "b", "c"])),
+            (r#"{ from = "F" }"#, json!(["a;b", " c ", null, 7, true]), json!(["a;b", "c", "7", "true"])),
+            (r#"{ from = "F", as = "list", separator = "," }"#, json!("a;b, c"), json!(["a;b", "c"])),
+            (r#"{ from = "F", as = "text" }"#, json!("a;b"), json!(["a;b"])),
+            (r#"{ from = "F", as = "lower" }"#, json!("A;B"), json!(["a", "b"])),
+            (r#"{ from = ["E", "F"] }"#, json!("a"), json!(["a"])),
+            (r#"{ const = ["crm", "a"] }"#, json!(null), json!(["crm", "a"])),
+            (r#"{ expr = "F" }"#, json!("a;b"), json!(["a;b"])),
+        ] {
+            let hubspot = mapper(Kind::HubSpot, &format!("tags = {rule}")).expect(rule);
+            let contact = mapped(&hubspot, json!({"lastname": "Berg", "E": " ; ", "F": value})).expect(rule);
+            assert_eq!(contact["tags"], tags, "{rule}");
+        }
+    }
+
+    #[test]
+    fn every_fault_is_found_at_once_with_its_remedy() {
+        for (rule, problem, remedy) in [
+            (r#"firstname = { from = "F" }"#, "a contact has no such field", "use one of first_name, last_name"),
+            (r"email = { from = [] }", "`from` names no field", "name a field"),
+            (r#"email = { from = " " }"#, "`from` names no field", "name a field"),
+            (r#"email = { from = "F", separator = "," }"#, "`separator` has no effect", "only tags"),
+            (r#"email = { from = "F", as = "list" }"#, "a list where one text belongs", "remove `as`"),
+            (r#"tags = { from = "F", separator = "" }"#, "`separator` cannot split", "such as \";\""),
+            (r#"tags = { from = "F", as = "text", separator = "," }"#, "`separator` cannot split", "without `as"),
+            (r#"phone = { from = "F", region = "SE" }"#, "`region` has no effect", "add `as"),
+            (r#"phone = { from = "F", as = "e164", region = "UK" }"#, "`UK` is no region", "\"GB\""),
+            (r#"email = { const = " " }"#, "the constant is empty", "write `false`"),
+            (r"tags = { const = [] }", "the constant is empty", "write `false`"),
+            (r#"email = { const = ["a", "b"] }"#, "a list where one text belongs", "one text"),
+            (r#"email = { expr = "F|uper" }"#, "filter uper is unknown", "correct it"),
+            (r#"email = { expr = "F +" }"#, "syntax error", "correct it"),
+        ] {
+            let faults = mapper(Kind::HubSpot, rule).expect_err(rule);
+            let [fault] = faults.as_slice() else { panic!("one fault: {faults:?}") };
+            assert!(rule.starts_with(&fault.target), "{fault}");
+            assert!(fault.problem.contains(problem) && fault.remedy.contains(remedy), "{rule}: {fault}");
+        }
+        let rules = "nickname = { from = \"F\" }\nemail = { expr = \"F|\" }\nphone = { from = \"\" }";
+        let faults = Mapper::compile(Kind::HubSpot, toml::from_str(rules).expect("rules"), Some("Sweden".to_owned()));
+        let targets: Vec<_> = faults.expect_err("four faults").into_iter().map(|fault| fault.target).collect();
+        assert_eq!(targets, ["region", "nickname", "email", "phone"]);
+    }
+
+    #[test]
+    fn a_rule_that_fails_on_a_record_names_field_and_cause_and_no_value() {
+        let salesforce = mapper(
+            Kind::Salesforce,
+            r#"
+            email = { from = "Emails" }
+            strategy = { from = "Money" }
+            company = { expr = "Kinds" }
+            job_title = { expr = "(Age or 0) + 1" }
+            tags = { from = "Nested" }
+            "#,
+        )
+        .expect("valid rules");
+        let fields = json!({"LastName": "Berg", "Emails": ["secret@x.se", "secret@y.se"], "Money": {"value": "secret"},
+            "Kinds": ["secret"], "Age": "secret", "Nested": [["secret"]]});
+        assert_eq!(
+            mapped(&salesforce, fields),
+            Err("mapping_failed: email: the field Emails holds 2 values; choose by an expression such as `Emails|first`; \
+                 strategy: the field Money holds an object; name a part of it, such as FIELD.value; \
+                 tags: the field Nested holds a list of lists; \
+                 company: the expression makes a list where one text belongs; \
+                 job_title: invalid operation"
+                .to_owned())
+        );
+        assert_eq!(
+            mapped(&salesforce, json!({"LastName": " ", "Phone": null})),
+            Err("no_identifier: neither first_name, last_name, email nor phone has a value".to_owned())
+        );
+        assert_eq!(
+            mapped(&salesforce, json!({"LastName": "Berg", "Emails": ["nobody"]})),
+            Err("invalid_field: email: 6 characters, no @".to_owned())
+        );
+    }
+
+    #[test]
+    fn the_version_follows_what_the_rules_say() {
+        let version = |map: &str| mapper(Kind::Salesforce, map).expect(map).version();
+        let plain = version("");
+        assert_eq!(plain, version(""), "the same rules");
+        assert_eq!(plain, version(r#"email = { from = ["Email"] }"#), "a default repeated");
+        let edits = [
+            r"email = false",
+            r#"email = { from = "Email", as = "lower" }"#,
+            r#"strategy = { from = "S__c" }"#,
+            r#"strategy = { expr = "S__c" }"#,
+        ];
+        let versions: BTreeSet<_> = edits.iter().map(|edit| version(edit)).chain([plain]).collect();
+        assert_eq!(versions.len(), 5, "each edit is another map");
+        let norway = Mapper::compile(Kind::Salesforce, BTreeMap::new(), Some("no".to_owned())).expect("the defaults");
+        assert_ne!(norway.version(), plain);
+        assert_ne!(mapper(Kind::HubSpot, "").expect("the defaults").version(), plain);
+    }
+
+    /// The version is kept in ledgers: should this fail without the rules having changed, a release would declare every
+    /// contact to be under old rules.
+    #[test]
+    fn the_versions_of_the_defaults_are_the_ledgers() {
+        let versions =
+            Kind::ALL.map(|kind| Mapper::compile(kind, BTreeMap::new(), None).expect("the defaults").version());
+        assert_eq!(versions, [-1097819952556292760, -4142845022271658945, 7024194008477277382]);
+    }
+
+    #[test]
+    fn kinds_are_spelled_as_in_the_configuration() {
+        for kind in Kind::ALL {
+            assert_eq!(serde_json::to_value(kind).expect("a word"), json!(kind.as_str()));
+        }
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            "\\PC{0,20}".prop_map(Value::from),
+            "[+0-9 ()x/-]{0,20}".prop_map(Value::from),
+            "[a-zåÄ.]{1,6}@[a-zÅ.-]{1,8}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::btree_map("[a-z]{1,5}", inner, 0..4)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// Every field that a map below reads, and what could be mistaken for one.
+    const FIELDS: &str = "FirstName LastName Email MobilePhone Phone Title Account.Name Account firstname lastname email \
+        mobilephone phone jobtitle company lifecyclestage hs_language name first_name last_name org.name org job_title \
+        labels";
+
+    /// A map in which every transform and filter meets whatever the record holds.
+    const WILD: &str = r#"
+        first_name = { from = ["Account.Name", "name"], as = "split_first" }
+        last_name = { expr = "name|split_last or org.name or Account|string" }
+        phone = { expr = "phone|e164 or MobilePhone|e164('NO')" }
+        strategy = { from = "email", as = "country" }
+        job_title = { expr = "Title|upper ~ (labels|join(',')) ~ lifecyclestage" }
+        primary_language = { from = "hs_language", as = "language" }
+        tags = { expr = "labels if labels is sequence else labels|split(';')" }
+    "#;
+
+    static MAPPERS: LazyLock<Vec<Mapper>> = LazyLock::new(|| {
+        let maps = Kind::ALL.into_iter().map(|kind| (kind, "")).chain([(Kind::Salesforce, WILD)]);
+        maps.map(|(kind, map)| mapper(kind, map).expect("valid rules")).collect()
+    });
+
+    /// The same cases in every run.
+    fn seeded() -> ProptestConfig {
+        ProptestConfig { rng_seed: RngSeed::Fixed(3), failure_persistence: None, ..ProptestConfig::default() }
+    }
+
+    proptest! {
+        #![proptest_config(seeded())]
+
+        #[test]
+        fn no_record_makes_a_map_panic(values in proptest::collection::vec(any_json(), 24)) {
+            let fields: Map<String, Value> = FIELDS.split(' ').map(str::to_owned).zip(values).collect();
+            let record = record(Value::Object(fields));
+            for mapper in MAPPERS.iter() {
+                let once = mapper.map(&record);
+                prop_assert_eq!(&mapper.map(&record), &once, "the same record, the same contact");
+                if let Err(complaint) = once {
+                    prop_assert!(Reason::ALL[..3].contains(&complaint.reason), "{:?}", complaint);
+                }
+            }
+        }
+    }
+}
