@@ -23,4 +23,5 @@ pub mod domain;
 pub mod http;
 pub mod ledger;
 pub mod mapping;
+pub mod sync;
 pub mod telemetry;

@@ -1,0 +1,444 @@
+//! One record to Propstreet: announce, send, settle (protocol §D). Every way out of `Delivery::run` leaves an outcome in
+//! the ledger; being dropped at any await leaves at most an announced write, which the next try looks up first.
+
+use uuid::Uuid;
+
+use crate::domain::contact::Contact;
+use crate::domain::failure::{Complaint, Reason, Trouble, Wait};
+use crate::domain::fingerprint::Fingerprint;
+use crate::domain::identity::{ExternalRef, RefKey};
+use crate::domain::keyed::KeyedHash;
+use crate::domain::pass::{Outcome, SkipReason};
+use crate::domain::plan::{self, Rest, Standing, Step};
+use crate::domain::record::Record;
+use crate::ledger::error::LedgerError;
+use crate::ledger::intents::{Intent, IntentKind};
+use crate::ledger::rows::View;
+use crate::ledger::settlements::{Ending, Settlement};
+use crate::sync::desk::Desk;
+use crate::sync::destination::Seen;
+use crate::sync::index;
+use crate::sync::report::Stop;
+
+/// Within this long of a write whose answer was lost, a look-up that finds nothing may only be late.
+const LAG: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
+/// How often a delivery may go round before it is put off: each round needs somebody else to have changed something.
+const MAX_ROUNDS: u32 = 12;
+/// A record that fails alone this often, over [`POISON_AGE`] or more, is put aside.
+const POISON_TRIES: u32 = 5;
+const POISON_AGE: chrono::TimeDelta = chrono::TimeDelta::hours(1);
+
+/// How a record ended, and whether its quarantine is news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// The outcome for the books.
+    pub outcome: Outcome,
+    /// It went into quarantine just now.
+    pub newly_quarantined: bool,
+}
+
+impl From<Outcome> for Ended {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, newly_quarantined: false }
+    }
+}
+
+/// What one step led to.
+pub(super) enum Turn {
+    /// The record has ended.
+    Done(Outcome),
+    /// The world looks different now: decide again.
+    Again,
+}
+
+/// Why a delivery broke off.
+pub(super) enum Halt {
+    /// Put the record off.
+    Defer(Wait, String),
+    /// Put the record aside for a person.
+    Quarantine(Complaint),
+    /// Propstreet is given up for this sync.
+    Lost(Trouble),
+    /// The ledger failed.
+    Stop(Stop),
+}
+
+impl From<LedgerError> for Halt {
+    fn from(error: LedgerError) -> Self {
+        Self::Stop(error.into())
+    }
+}
+
+impl From<Stop> for Halt {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Propstreet(trouble) => Self::Lost(trouble),
+            stop => Self::Stop(stop),
+        }
+    }
+}
+
+/// One record under way.
+pub(super) struct Delivery<'a> {
+    pub(super) desk: &'a Desk<'a>,
+    pub(super) key: RefKey,
+    pub(super) reference: ExternalRef,
+    /// The stamp, if it is old enough to be trusted as final.
+    modified: Option<crate::domain::Timestamp>,
+    pub(super) mapped: Result<Contact, Complaint>,
+    /// The fingerprint of the mapped content, also when it is sent without its address.
+    fingerprint: Option<Fingerprint>,
+    pub(super) email: Option<KeyedHash>,
+    pub(super) memory: Memory,
+}
+
+/// What this delivery has learnt so far; each flag keeps a round from being gone twice.
+#[derive(Default)]
+pub(super) struct Memory {
+    /// The announced write was looked up and not found.
+    pub(super) looked_up: bool,
+    /// A write of ours may have been applied and its answer was lost: it stays announced until a look-up settles it.
+    pub(super) unanswered: bool,
+    /// That write was a create, so who carries our ref is ours: no contradiction test.
+    pub(super) may_be_ours: bool,
+    /// What a process that died had sent, which is what Propstreet holds if the write is found.
+    pub(super) sent: Option<Fingerprint>,
+    /// A contact of the index that could not be read, although the index was refreshed.
+    pub(super) missing: Option<String>,
+    /// A write was lost so recently that a look-up may lag behind it.
+    pub(super) recent: bool,
+    /// A 409 was answered and the index refreshed, and still nothing explains it.
+    pub(super) questioned: Option<String>,
+    /// The e-mail was refused and the index refreshed.
+    pub(super) email_refused: Option<String>,
+    pub(super) lost_answers: u32,
+    pub(super) races: u32,
+    pub(super) refreshes: u32,
+    /// What a person was told before, unless the record is to be tried anew.
+    pub(super) told: Option<Complaint>,
+    /// The row as it stood, for counting failures.
+    pub(super) failed: u32,
+    pub(super) first_failed: Option<crate::domain::Timestamp>,
+}
+
+/// Delivers one record and commits its outcome.
+pub(super) async fn deliver(desk: &Desk<'_>, record: &Record) -> Result<Ended, Stop> {
+    let mapped = desk.source.mapper.map(record);
+    let key = desk.key(&record.id);
+    let email = mapped.as_ref().ok().and_then(Contact::email).map(|address| desk.keyed().email(address));
+    let _of_ref = desk.engine.ref_locks.hold(key.clone()).await;
+    let _of_email = match email {
+        Some(hash) => Some(desk.engine.email_locks.hold(hash).await),
+        None => None,
+    };
+    let mut delivery = Delivery {
+        desk,
+        reference: ExternalRef { namespace: desk.source.namespace.clone(), id: record.id.clone() },
+        key,
+        modified: record.modified.filter(|at| *at < desk.bound),
+        fingerprint: mapped.as_ref().ok().map(Fingerprint::of),
+        mapped,
+        email,
+        memory: Memory::default(),
+    };
+    let halt = match delivery.run().await {
+        Ok(outcome) => return Ok(outcome.into()),
+        Err(halt) => halt,
+    };
+    delivery.end_early(halt).await
+}
+
+/// Settles a record the CRM shows no longer.
+pub(super) async fn depart(desk: &Desk<'_>, key: RefKey) -> Result<Ended, Stop> {
+    let _of_ref = desk.engine.ref_locks.hold(key.clone()).await;
+    let mut delivery = Delivery {
+        desk,
+        reference: ExternalRef { namespace: desk.source.namespace.clone(), id: key.id.clone() },
+        key,
+        modified: None,
+        fingerprint: None,
+        mapped: Err(Complaint::new(Reason::NoIdentifier, "the CRM shows the record no longer")),
+        email: None,
+        memory: Memory::default(),
+    };
+    match delivery.leave().await {
+        Ok(outcome) => Ok(outcome.into()),
+        Err(halt) => delivery.end_early(halt).await,
+    }
+}
+
+impl Delivery<'_> {
+    /// The record has gone. A write that was announced for it is looked up first: its contact may stand in Propstreet.
+    async fn leave(&mut self) -> Result<Outcome, Halt> {
+        let view = self.desk.engine.ledger.view(self.key.clone(), None, self.desk.now()).await?;
+        self.remember(&view);
+        if view.intent.is_some() {
+            if let Turn::Done(outcome) = self.settle_announced(view.intent).await? {
+                return Ok(outcome);
+            }
+            if self.memory.recent {
+                let cause = "the CRM shows the record no longer, and its write may not show yet".to_owned();
+                return Err(Halt::Defer(Wait::LookupLags, cause));
+            }
+        }
+        self.settle(Ending::Skipped { reason: SkipReason::Gone, drifted: false }, None).await
+    }
+
+    async fn run(&mut self) -> Result<Outcome, Halt> {
+        for _ in 0..MAX_ROUNDS {
+            let view = self.desk.engine.ledger.view(self.key.clone(), self.email, self.desk.now()).await?;
+            if let Turn::Done(outcome) = self.step(view).await? {
+                return Ok(outcome);
+            }
+        }
+        Err(Halt::Defer(Wait::Contended, "the contact kept changing while it was written".to_owned()))
+    }
+
+    async fn step(&mut self, view: View) -> Result<Turn, Halt> {
+        let standing = self.remember(&view);
+        match plan::decide(&standing, &self.mapped, &view.holders, self.desk.keyed()) {
+            Step::Rest(rest) => self.rest(&rest).await,
+            Step::Quarantine(complaint) => Err(Halt::Quarantine(complaint)),
+            Step::LookUp => self.settle_announced(view.intent).await,
+            Step::Adopt(holder) => self.adopt(&holder).await,
+            Step::Compare(holder) => self.compare(&holder.id).await,
+            Step::SamePerson(owner) => self.same_person(&owner).await,
+            Step::Create => self.create().await,
+        }
+    }
+
+    /// What stands in the ledger, with what this delivery found out since.
+    fn remember(&mut self, view: &View) -> Standing {
+        let row = view.row.as_ref();
+        // Tries in a row: what went before a quarantine is over.
+        let deferred = row.filter(|r| r.outcome == Some(Outcome::Deferred));
+        self.memory.failed = deferred.map_or(0, |r| r.attempts);
+        self.memory.first_failed = deferred.and_then(|r| r.first_failed);
+        self.memory.told = row.and_then(|r| r.complaint.clone());
+        match (&view.intent, row) {
+            (Some(_), _) if !self.memory.looked_up => Standing::Intended,
+            (Some(_), _) | (None, None) => Standing::Unknown,
+            (None, Some(row)) => row.standing.clone(),
+        }
+    }
+
+    async fn rest(&mut self, rest: &Rest) -> Result<Turn, Halt> {
+        match rest {
+            Rest::Unchanged | Rest::StillQuarantined | Rest::StillDeferred => {
+                let stamp = vec![(self.key.clone(), self.modified)];
+                self.desk.engine.ledger.rested(self.desk.pass, stamp).await?;
+            }
+            Rest::Skipped(reason) => {
+                let drifted = *reason == SkipReason::ChangeIgnored;
+                self.settle(Ending::Skipped { reason: reason.clone(), drifted }, None).await?;
+            }
+        }
+        Ok(Turn::Done(rest.outcome()))
+    }
+
+    /// Settles a write that was announced and never answered, before anything else is sent for this ref.
+    async fn settle_announced(&mut self, intent: Option<Intent>) -> Result<Turn, Halt> {
+        self.memory.unanswered = true;
+        self.memory.looked_up = true;
+        let create = intent.as_ref().filter(|intent| intent.kind == IntentKind::Create);
+        self.memory.may_be_ours = create.is_some();
+        self.memory.sent = create.map(|intent| intent.fingerprint);
+        self.memory.recent = intent.is_some_and(|intent| self.desk.now() - intent.at < LAG);
+        match self.look_up().await? {
+            Some(seen) => self.found(seen, "found by its reference after an interrupted write").await,
+            None => Ok(Turn::Again),
+        }
+    }
+
+    /// Propstreet has the ref on a contact whose hashes agree: ours, without a request.
+    async fn adopt(&mut self, holder: &plan::Indexed) -> Result<Turn, Halt> {
+        let note = "Propstreet already had this reference".to_owned();
+        let ending = self.synced(Outcome::Adopted, holder.id.clone(), holder.etag.clone(), note)?;
+        self.settle(ending, None).await?;
+        Ok(Turn::Done(Outcome::Adopted))
+    }
+
+    /// Propstreet has the ref on a contact whose hashes differ: what it shows in clear decides.
+    async fn compare(&mut self, id: &str) -> Result<Turn, Halt> {
+        match self.ask(|d| d.engine.destination.read(&self.key, id)).await? {
+            Some(seen) => self.found(seen, "Propstreet already had this reference").await,
+            None => self.missing(id).await,
+        }
+    }
+
+    /// A contact that carries our ref, read just now.
+    pub(super) async fn found(&mut self, seen: Seen, note: &str) -> Result<Turn, Halt> {
+        self.keep(Outcome::Adopted, seen, note).await
+    }
+
+    /// Settles a contact that carries our ref, unless it is deleted or plainly somebody else's.
+    pub(super) async fn keep(&mut self, outcome: Outcome, seen: Seen, note: &str) -> Result<Turn, Halt> {
+        if seen.deleted {
+            let ending =
+                Ending::Deleted { propstreet_id: Some(seen.id.clone()), note: "deleted in Propstreet".to_owned() };
+            self.settle(ending, Some(&seen)).await?;
+            return Ok(Turn::Done(Outcome::Skipped));
+        }
+        if !self.memory.may_be_ours && self.contradicts(&seen) {
+            let detail = format!("contact {} has this reference, and neither its name nor its address agree", seen.id);
+            return Err(Halt::Quarantine(Complaint::new(Reason::RefConflict, detail).blocked_by(&seen.id)));
+        }
+        self.settle_seen(outcome, &seen, note).await
+    }
+
+    /// Announces a create, sends it, and settles the answer.
+    async fn create(&mut self) -> Result<Turn, Halt> {
+        if let Some(detail) = self.memory.questioned.take() {
+            return Err(self.unexplained(detail));
+        }
+        if let Some(detail) = self.memory.email_refused.take() {
+            return Err(Halt::Quarantine(Complaint::new(Reason::Rejected, detail)));
+        }
+        let contact = self.contact()?.clone();
+        self.announce(IntentKind::Create, None).await?;
+        let idempotency_key = self.idempotency_key(&contact);
+        let sent =
+            self.send(|d| d.engine.destination.create(&self.key, &contact, &self.reference, &idempotency_key)).await;
+        match sent {
+            Ok(answer) => self.settle_create(answer).await,
+            // A create names no contact that could be out of bounds: it is the credential that may not.
+            Err(Halt::Quarantine(complaint)) if complaint.reason == Reason::Forbidden => {
+                Err(Halt::Defer(Wait::Credential, complaint.detail))
+            }
+            Err(halt) => Err(halt),
+        }
+    }
+
+    pub(super) async fn look_up(&self) -> Result<Option<Seen>, Halt> {
+        self.ask(|d| d.engine.destination.find(&self.key, &self.reference)).await
+    }
+
+    /// The same for the same ref and content as it is sent, so that a repeat after a crash repeats the key.
+    fn idempotency_key(&self, contact: &Contact) -> String {
+        let Fingerprint(content) = Fingerprint::of(contact);
+        let namespace = Uuid::new_v5(&Uuid::NAMESPACE_URL, self.key.to_string().as_bytes());
+        Uuid::new_v5(&namespace, &content).to_string()
+    }
+
+    /// The durable word that a write is about to be sent.
+    pub(super) async fn announce(&mut self, kind: IntentKind, target: Option<String>) -> Result<(), Halt> {
+        // From here on the open intent is this delivery's own, and it knows what became of it.
+        self.memory.looked_up = true;
+        self.memory.sent = None;
+        let intent = Intent {
+            key: self.key.clone(),
+            source: self.desk.source.name.clone(),
+            kind,
+            target,
+            email: self.email,
+            fingerprint: self.fingerprint(),
+            at: self.desk.now(),
+        };
+        Ok(self.desk.engine.ledger.intend(intent).await?)
+    }
+
+    pub(super) async fn settle_seen(&mut self, outcome: Outcome, seen: &Seen, note: &str) -> Result<Turn, Halt> {
+        let mut ending = self.synced(outcome, seen.id.clone(), seen.etag.clone(), note.to_owned())?;
+        if let Ending::Synced { owned, .. } = &mut ending {
+            *owned = index::fields(seen, self.desk.keyed());
+        }
+        Ok(Turn::Done(self.settle(ending, Some(seen)).await?))
+    }
+
+    fn synced(&self, outcome: Outcome, id: String, etag: Option<String>, note: String) -> Result<Ending, Halt> {
+        let name = self.mapped.as_ref().ok().and_then(|c| self.desk.keyed().name(c.first_name(), c.last_name()));
+        Ok(Ending::Synced {
+            outcome,
+            propstreet_id: id,
+            etag,
+            fingerprint: self.memory.sent.unwrap_or(self.fingerprint()),
+            mapping: self.desk.source.mapper.version(),
+            name,
+            owned: Vec::new(),
+            pending_employment: self.mapped.as_ref().is_ok_and(Contact::has_employment),
+            note,
+        })
+    }
+
+    pub(super) async fn settle(&self, ending: Ending, seen: Option<&Seen>) -> Result<Outcome, Halt> {
+        Ok(self.commit(ending, seen).await?)
+    }
+
+    async fn commit(&self, ending: Ending, seen: Option<&Seen>) -> Result<Outcome, LedgerError> {
+        let engine = self.desk.engine;
+        // What was sent before the record changed is not what it says now: the next sighting must not pass for known.
+        let changed_since = self.memory.sent.is_some_and(|sent| Some(sent) != self.fingerprint);
+        let settlement = Settlement {
+            pass: self.desk.pass,
+            source: self.desk.source.name.clone(),
+            key: self.key.clone(),
+            email: self.email,
+            modified: self.modified.filter(|_| !changed_since),
+            ending,
+            index: seen.map(|seen| index::entry(seen, &engine.rules, engine.ledger.keyed())),
+            at: self.desk.now(),
+        };
+        let outcome = engine.ledger.settle(settlement).await?;
+        tracing::debug!(reference = %self.key, outcome = outcome.as_str(), "settled");
+        Ok(outcome)
+    }
+
+    /// Commits the outcome of a delivery that broke off.
+    async fn end_early(&self, halt: Halt) -> Result<Ended, Stop> {
+        let ending = match self.blame(halt) {
+            Halt::Stop(stop) => return Err(stop),
+            Halt::Quarantine(complaint) => self.aside(complaint),
+            Halt::Defer(Wait::RecordFails, cause) if self.is_poison().await? => {
+                self.aside(Complaint::new(Reason::UpstreamRefuses, cause))
+            }
+            Halt::Defer(wait, cause) => self.later(wait, cause),
+            Halt::Lost(trouble) => {
+                let wait = if trouble.passes() { Wait::Outage } else { Wait::Credential };
+                self.later(wait, trouble.to_string())
+            }
+        };
+        let told = self.memory.told.as_ref().map(|complaint| complaint.reason);
+        let newly_quarantined =
+            matches!(&ending, Ending::Quarantined { complaint, .. } if told != Some(complaint.reason));
+        let outcome = self.commit(ending, None).await?;
+        Ok(Ended { outcome, newly_quarantined })
+    }
+
+    fn aside(&self, complaint: Complaint) -> Ending {
+        let payload = self.mapped.as_ref().ok().and_then(|contact| serde_json::to_string(contact).ok());
+        Ending::Quarantined { complaint, fingerprint: self.fingerprint, payload }
+    }
+
+    fn later(&self, wait: Wait, cause: String) -> Ending {
+        let next = self.desk.now() + wait.until_next(self.memory.failed + 1);
+        Ending::Deferred { wait, cause, next, unanswered: self.memory.unanswered }
+    }
+
+    /// Whether a failure is the record's, or one of many that are Propstreet's.
+    fn blame(&self, halt: Halt) -> Halt {
+        let trouble = match &halt {
+            Halt::Defer(Wait::RecordFails, cause) => Trouble::Outage(cause.clone()),
+            Halt::Defer(Wait::Credential, cause) => Trouble::Forbidden(cause.clone()),
+            _ => return halt,
+        };
+        self.desk.patience.strike(&self.key, trouble).map_or_else(Halt::Lost, |()| halt)
+    }
+
+    /// It alone keeps failing while others succeed.
+    async fn is_poison(&self) -> Result<bool, LedgerError> {
+        let long_ago = self.memory.first_failed.filter(|first| self.desk.now() - *first >= POISON_AGE);
+        match long_ago {
+            Some(first) if self.memory.failed + 1 >= POISON_TRIES => self.desk.engine.ledger.wrote_since(first).await,
+            _ => Ok(false),
+        }
+    }
+
+    pub(super) fn contact(&self) -> Result<&Contact, Halt> {
+        self.mapped.as_ref().map_err(|complaint| Halt::Quarantine(complaint.clone()))
+    }
+
+    /// Of the mapped content; a record that no longer maps keeps the fingerprint of nothing, and maps anew later.
+    fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint.unwrap_or(Fingerprint([0; 32]))
+    }
+}

@@ -1,0 +1,93 @@
+//! The engine: what all sources share, and what the operator decided.
+
+use std::sync::Arc;
+
+use crate::clock::{Clock, Dice};
+use crate::domain::identity::{RefKey, RefRules};
+use crate::domain::keyed::KeyedHash;
+use crate::ledger::Ledger;
+use crate::mapping::Mapper;
+use crate::sync::destination::ContactDestination;
+use crate::sync::index::IndexKeeper;
+use crate::sync::locks::Locks;
+use crate::sync::source::ContactSource;
+
+/// What to do when an address belongs to a contact that is not provably the same person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmailConflict {
+    /// Link when everything speaks for it, else put aside.
+    Link,
+    /// Always put aside.
+    Review,
+    /// Link when everything speaks for it, else create without the address.
+    WithoutEmail,
+}
+
+/// Decisions of the operator that hold for every source.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// On an address that is taken.
+    pub email_conflict: EmailConflict,
+    /// Addresses or local parts of roles, besides the usual ones.
+    pub role_addresses: Vec<String>,
+}
+
+/// What to do with the people a CRM holds already when a source is new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstRun {
+    /// Bring them all.
+    Backfill,
+    /// Leave them until they change.
+    FromNow,
+}
+
+/// One configured CRM account.
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// The namespace of its refs, as it shall be spelled in Propstreet.
+    pub namespace: String,
+    /// The kind of CRM, for the binding.
+    pub kind: &'static str,
+    /// What to do at first.
+    pub first_run: FirstRun,
+    /// Record to contact.
+    pub mapper: Arc<Mapper>,
+    /// The CRM.
+    pub crm: Arc<dyn ContactSource>,
+}
+
+/// What every source's passes share.
+pub struct Engine {
+    /// What we know and did.
+    pub ledger: Ledger,
+    /// Propstreet.
+    pub destination: Arc<dyn ContactDestination>,
+    /// How refs compare.
+    pub rules: RefRules,
+    /// The operator's decisions.
+    pub policy: Policy,
+    /// Time.
+    pub clock: Clock,
+    /// Randomness, for jitter.
+    pub dice: Dice,
+    pub(super) index: IndexKeeper,
+    pub(super) ref_locks: Locks<RefKey>,
+    pub(super) email_locks: Locks<KeyedHash>,
+}
+
+impl Engine {
+    /// An engine over an open ledger and a tenant.
+    pub fn new(
+        ledger: Ledger,
+        destination: Arc<dyn ContactDestination>,
+        rules: RefRules,
+        policy: Policy,
+        clock: Clock,
+        dice: Dice,
+    ) -> Self {
+        let index = IndexKeeper::new(clock.clone(), rules.clone());
+        let (ref_locks, email_locks) = (Locks::default(), Locks::default());
+        Self { ledger, destination, rules, policy, clock, dice, index, ref_locks, email_locks }
+    }
+}

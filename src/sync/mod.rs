@@ -1,0 +1,17 @@
+//! The engine. It reads a source page by page, decides with the ledger's knowledge, delivers to Propstreet and keeps the
+//! books. It knows no CRM and no HTTP: what it asks of them are the traits in [`source`] and [`destination`].
+
+mod asking;
+pub mod deliver;
+mod desk;
+pub mod destination;
+pub mod engine;
+pub mod index;
+pub mod locks;
+pub mod pass;
+pub mod patience;
+mod questions;
+pub mod report;
+mod run;
+mod same_person;
+pub mod source;

@@ -1,0 +1,278 @@
+//! One pass over one source: page by page, each record to an outcome, and only then the cursor on.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::{self, TryStreamExt};
+
+use crate::clock::Clock;
+use crate::domain::Timestamp;
+use crate::domain::failure::Trouble;
+use crate::domain::identity::RefKey;
+use crate::domain::pass::{Books, PassKind};
+use crate::domain::plan::{self, Standing};
+use crate::domain::record::{Page, Record, Resume, Sighting, Window};
+use crate::ledger::cursors::{Cursor, OpenWindow};
+use crate::ledger::passes::PassEnd;
+use crate::ledger::rows::Row;
+use crate::sync::deliver::{Ended, deliver, depart};
+use crate::sync::desk::Desk;
+use crate::sync::engine::{Engine, Source};
+use crate::sync::patience::Patience;
+use crate::sync::report::{Progress, Stop};
+use crate::sync::source::Detail;
+
+/// Records under way at once: enough for 600 writes a minute at any latency the API documents, few enough to bound
+/// memory and to leave little open when the power goes.
+const IN_FLIGHT: usize = 16;
+/// Deferred records taken up at once, and in one pass; more wait for the next.
+const DUE_AT_ONCE: usize = 200;
+const DUE_AT_MOST: usize = 20_000;
+
+/// What a pass reads.
+pub(super) enum Listing {
+    /// People whose stamp lies in the span.
+    Changes { span: Window, watermark: Option<Timestamp>, resume: Option<Resume> },
+    /// Everyone; unknown people older than `floor` are left alone.
+    Everyone { detail: Detail, span: Window, resume: Option<Resume>, floor: Option<Timestamp> },
+    /// What the ledger says is due to be tried again.
+    Due,
+}
+
+/// A pass under way.
+pub(super) struct Pass<'a> {
+    desk: Desk<'a>,
+    kind: PassKind,
+    progress: &'a dyn Progress,
+    tally: Mutex<Tally>,
+}
+
+#[derive(Default)]
+struct Tally {
+    books: Books,
+    newly_quarantined: u64,
+}
+
+/// A pass that has ended, well or not.
+pub(super) struct Ran {
+    pub(super) books: Books,
+    pub(super) newly_quarantined: u64,
+    pub(super) propstreet_calls: u64,
+    pub(super) result: Result<(), Stop>,
+}
+
+impl<'a> Pass<'a> {
+    pub(super) async fn begin(
+        engine: &'a Engine,
+        source: &'a Source,
+        patience: &'a Patience,
+        progress: &'a dyn Progress,
+        kind: PassKind,
+        bound: Timestamp,
+    ) -> Result<Self, Stop> {
+        let pass = engine.ledger.begin_pass(&source.name, kind, engine.clock.now()).await?;
+        let desk = Desk { engine, source, patience, pass, bound, calls: AtomicU64::new(0) };
+        Ok(Self { desk, kind, progress, tally: Mutex::default() })
+    }
+
+    /// Reads the listing to its end, or to what stops it; the books are handed over either way.
+    pub(super) async fn run(self, listing: Listing) -> Ran {
+        let read = match listing {
+            Listing::Due => self.retry().await,
+            listing => self.read(listing).await,
+        };
+        let ended = self.end(&read).await;
+        let result = read.and(ended);
+        let Tally { books, newly_quarantined } = self.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ran { books, newly_quarantined, propstreet_calls: self.desk.calls.load(Ordering::Relaxed), result }
+    }
+
+    /// Closes the pass's row with its books and what stopped it.
+    pub(super) async fn end(&self, read: &Result<(), Stop>) -> Result<(), Stop> {
+        let counts = self.tally.lock().unwrap_or_else(PoisonError::into_inner).books.counts();
+        let lost = self.desk.patience.lost().map(Stop::Propstreet);
+        let trouble = read.as_ref().err().or(lost.as_ref()).map(Stop::told);
+        let (source, kind) = (&self.desk.source.name, self.kind.as_str());
+        tracing::info!(source, kind, trouble, ?counts, "pass ended");
+        let end = PassEnd { complete: trouble.is_none(), counts, trouble };
+        Ok(self.desk.engine.ledger.end_pass(self.desk.pass, end, self.desk.now()).await?)
+    }
+
+    async fn read(&self, mut listing: Listing) -> Result<(), Stop> {
+        let mut page = self.page(&listing).await?;
+        loop {
+            let next = page.next.clone();
+            let Some(next) = next else {
+                return self.settle_page(page, listing.floor()).await;
+            };
+            let floor = listing.floor();
+            let position = listing.move_to(next);
+            // The next page is read while this one is delivered; two pages are the most that is ever held.
+            let (settled, ahead) = futures_util::join!(self.settle_page(page, floor), self.page(&listing));
+            settled?;
+            self.desk.engine.ledger.move_cursor(&self.desk.source.name, self.kind, position).await?;
+            if self.desk.patience.lost().is_some() {
+                return Ok(());
+            }
+            page = ahead?;
+        }
+    }
+
+    async fn page(&self, listing: &Listing) -> Result<Page, Stop> {
+        let crm = &self.desk.source.crm;
+        patiently(&self.desk.engine.clock, self.desk.patience, || match listing {
+            Listing::Changes { span, resume, .. } => crm.changes(*span, resume.clone()),
+            Listing::Everyone { detail, resume, .. } => crm.everyone(*detail, resume.clone()),
+            Listing::Due => Box::pin(async { Ok(Page::default()) }),
+        })
+        .await
+    }
+
+    /// Brings every record of a page to an outcome.
+    async fn settle_page(&self, page: Page, floor: Option<Timestamp>) -> Result<(), Stop> {
+        let engine = self.desk.engine;
+        engine.index.keep_fresh(&engine.ledger, &*engine.destination, self.desk.patience).await.or_else(stop_only)?;
+        let keys = page.sightings.iter().map(|sighting| self.desk.key(&sighting.id)).collect();
+        let rows = engine.ledger.rows(keys, self.desk.now()).await?;
+        let (records, missing_detail) = self.sift(page, &rows, floor);
+        let fetched = self.fetch(missing_detail).await?;
+        self.deliver_all(records.into_iter().chain(fetched)).await
+    }
+
+    /// Parts a page into what is as it was, what must be delivered, and what must be fetched first.
+    fn sift(&self, page: Page, rows: &HashMap<RefKey, Row>, floor: Option<Timestamp>) -> (Vec<Record>, Vec<String>) {
+        let (mut records, mut ids) = (Vec::new(), Vec::new());
+        for Sighting { id, modified, record } in page.sightings {
+            let key = self.desk.key(&id);
+            let row = rows.get(&key);
+            let standing = row.map_or(&Standing::Unknown, |row| &row.standing);
+            if *standing == Standing::Unknown && floor.is_some_and(|floor| modified.is_none_or(|at| at < floor)) {
+                continue;
+            }
+            self.count_read(&key);
+            if let Some(rest) = plan::glance(standing, row.and_then(|row| row.modified), modified) {
+                self.count(&key, rest.outcome().into());
+            } else if let Some(record) = record {
+                records.push(record);
+            } else {
+                ids.push(id);
+            }
+        }
+        (records, ids)
+    }
+
+    /// Reads records by id. Those the CRM no longer shows have gone between the listing and now.
+    async fn fetch(&self, ids: Vec<String>) -> Result<Vec<Record>, Stop> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let crm = &self.desk.source.crm;
+        let records = patiently(&self.desk.engine.clock, self.desk.patience, || crm.fetch(ids.clone())).await?;
+        let mut gone: HashMap<RefKey, ()> = ids.iter().map(|id| (self.desk.key(id), ())).collect();
+        for record in &records {
+            gone.remove(&self.desk.key(&record.id));
+        }
+        let mut gone: Vec<_> = gone.into_keys().collect();
+        gone.sort();
+        for key in gone {
+            let ended = depart(&self.desk, key.clone()).await?;
+            self.count(&key, ended);
+        }
+        Ok(records)
+    }
+
+    async fn deliver_all(&self, records: impl Iterator<Item = Record>) -> Result<(), Stop> {
+        stream::iter(records.map(Ok))
+            .try_for_each_concurrent(IN_FLIGHT, |record| async move {
+                let key = self.desk.key(&record.id);
+                self.count_read(&key);
+                let ended = deliver(&self.desk, &record).await?;
+                self.count(&key, ended);
+                Ok(())
+            })
+            .await
+    }
+
+    /// Takes up what is due again: read anew by id, because a payload is not kept.
+    async fn retry(&self) -> Result<(), Stop> {
+        let engine = self.desk.engine;
+        // What fails again is put off to a later time, and what was due at the start is taken up once.
+        // Writes that a process which died left announced go first.
+        let name = &self.desk.source.name;
+        let mut due = engine.ledger.open_intents(name, DUE_AT_MOST).await?;
+        due.extend(engine.ledger.due(name, self.desk.now(), DUE_AT_MOST).await?);
+        let mut once = HashSet::new();
+        due.retain(|key| once.insert(key.clone()));
+        while !due.is_empty() && self.desk.patience.lost().is_none() {
+            let rest = due.split_off(due.len().min(DUE_AT_ONCE));
+            due.iter().for_each(|key| self.count_read(key));
+            let ids = due.iter().map(|key| key.id.clone()).collect();
+            let records = self.fetch(ids).await?;
+            self.deliver_all(records.into_iter()).await?;
+            due = rest;
+        }
+        Ok(())
+    }
+
+    fn count_read(&self, key: &RefKey) {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).books.read(key);
+    }
+
+    fn count(&self, key: &RefKey, ended: Ended) {
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.books.ended(key, ended.outcome);
+        tally.newly_quarantined += u64::from(ended.newly_quarantined);
+        drop(tally);
+        self.progress.ended(&self.desk.source.name, ended.outcome);
+    }
+}
+
+impl Listing {
+    fn floor(&self) -> Option<Timestamp> {
+        match self {
+            Self::Everyone { floor, .. } => *floor,
+            Self::Changes { .. } | Self::Due => None,
+        }
+    }
+
+    /// Moves to the next page; returns the cursor to keep once the page before it is settled.
+    fn move_to(&mut self, next: Resume) -> Cursor {
+        let (span, watermark, resume) = match self {
+            Self::Changes { span, watermark, resume } => (*span, *watermark, resume),
+            Self::Everyone { span, resume, .. } => (*span, None, resume),
+            Self::Due => return Cursor::default(),
+        };
+        *resume = Some(next.clone());
+        Cursor { watermark, window: Some(OpenWindow { window: span, resume: Some(next) }) }
+    }
+}
+
+/// A refresh of the index that Propstreet's outage prevents does not stop a page: its records are put off one by one.
+fn stop_only(stop: Stop) -> Result<(), Stop> {
+    match stop {
+        Stop::Propstreet(_) => Ok(()),
+        stop => Err(stop),
+    }
+}
+
+/// Asks a CRM, and again while its trouble may pass, as long as patience lasts.
+pub(super) async fn patiently<'s, T>(
+    clock: &Clock,
+    patience: &Patience,
+    call: impl Fn() -> BoxFuture<'s, Result<T, Trouble>>,
+) -> Result<T, Stop> {
+    let began = clock.instant();
+    let mut tries = 0;
+    loop {
+        match call().await {
+            Ok(answer) => return Ok(answer),
+            Err(trouble) if trouble.passes() => {
+                tries += 1;
+                patience.pause(began, tries, trouble).await?;
+            }
+            Err(trouble) => return Err(Stop::Crm(trouble)),
+        }
+    }
+}

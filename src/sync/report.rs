@@ -1,0 +1,119 @@
+//! What a sync has to tell: per source the books, whether everything was read, and what stopped it if something did.
+
+use std::time::Duration;
+
+use crate::domain::failure::Trouble;
+use crate::domain::pass::{Counts, Outcome, PassKind};
+use crate::ledger::error::LedgerError;
+
+/// What ends a pass before its end.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Stop {
+    /// The ledger failed: nothing may be sent that cannot be remembered.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Propstreet is down, or refuses the credential.
+    #[error("Propstreet: {0}")]
+    Propstreet(Trouble),
+    /// The CRM is down, or refuses the credential.
+    #[error("CRM: {0}")]
+    Crm(Trouble),
+    /// The source or the tenant is not the one this ledger was made with.
+    #[error("{subject} is bound to {was} and now answers as {is}")]
+    Rebound {
+        /// What is bound.
+        subject: String,
+        /// What the ledger remembers.
+        was: String,
+        /// What is there now.
+        is: String,
+    },
+}
+
+impl Stop {
+    /// The word used in JSON and in the ledger.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Ledger(error) => error.code(),
+            Self::Propstreet(trouble) | Self::Crm(trouble) => trouble.code(),
+            Self::Rebound { .. } => "rebound",
+        }
+    }
+
+    /// The word for `status`, which has to say on which side it was.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match self {
+            Self::Propstreet(trouble) => format!("Propstreet: {}", trouble.code()),
+            stop => stop.code().to_owned(),
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Ledger(error) => error.remedy(),
+            Self::Propstreet(trouble) | Self::Crm(trouble) => trouble.remedy(),
+            Self::Rebound { .. } => {
+                "point base_url, the credential and the namespace back to the account this ledger was made with, or use \
+                 another ledger.path for the new one"
+            }
+        }
+    }
+}
+
+/// One pass, ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassReport {
+    /// Its kind.
+    pub kind: PassKind,
+    /// Its own books.
+    pub counts: Counts,
+}
+
+/// One source in a sync.
+#[derive(Debug)]
+pub struct SourceReport {
+    /// The source's name.
+    pub name: String,
+    /// Everything that was to be read was read.
+    pub complete: bool,
+    /// The books over all passes of this sync.
+    pub counts: Counts,
+    /// How many records went into quarantine in this sync, rather than being there already.
+    pub newly_quarantined: u64,
+    /// The passes, in order.
+    pub passes: Vec<PassReport>,
+    /// Requests to the CRM.
+    pub crm_requests: u64,
+    /// Calls to Propstreet on behalf of this source's records; the index's refresh is nobody's in particular.
+    pub propstreet_requests: u64,
+    /// How long it took.
+    pub took: Duration,
+    /// What stopped it.
+    pub error: Option<Stop>,
+}
+
+impl SourceReport {
+    /// Complete and balanced.
+    #[must_use]
+    pub fn is_green(&self) -> bool {
+        self.complete && self.error.is_none() && self.counts.balanced()
+    }
+}
+
+/// Hears how a sync gets on.
+pub trait Progress: Send + Sync {
+    /// A record of a source ended.
+    fn ended(&self, source: &str, outcome: Outcome);
+}
+
+/// Hears nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn ended(&self, _source: &str, _outcome: Outcome) {}
+}

@@ -1,0 +1,242 @@
+//! One sync: what a source is owed, pass by pass, and what is told of it.
+
+use std::time::Duration;
+
+use crate::domain::Timestamp;
+use crate::domain::failure::Trouble;
+use crate::domain::pass::{Books, PassKind};
+use crate::domain::record::Window;
+use crate::ledger::bindings::Bound;
+use crate::ledger::cursors::{Cursor, OpenWindow};
+use crate::sync::engine::{Engine, FirstRun, Source};
+use crate::sync::pass::{Listing, Pass};
+use crate::sync::patience::Patience;
+use crate::sync::report::{PassReport, Progress, SourceReport, Stop};
+use crate::sync::source::Detail;
+
+/// A complete listing of every id is due when the last is this old: what polls cannot see is found within it.
+const SWEEP_EVERY: chrono::TimeDelta = chrono::TimeDelta::hours(24);
+
+impl Engine {
+    /// One sync of these sources, side by side. `max_wait` is how long an upstream that is down is waited for.
+    pub async fn sync(&self, sources: &[&Source], max_wait: Duration, progress: &dyn Progress) -> Vec<SourceReport> {
+        let patience = Patience::new(self.clock.clone(), max_wait);
+        let prepared = self.prepare(&patience).await;
+        let passes = sources.iter().map(|source| async {
+            match &prepared {
+                Ok(()) => Sync::new(self, source, &patience, progress).run().await,
+                Err(stop) => Sync::new(self, source, &patience, progress).refused(stop.clone()).await,
+            }
+        });
+        futures_util::future::join_all(passes).await
+    }
+
+    /// The ledger must be this tenant's, and the index fresh, before anything is written.
+    async fn prepare(&self, patience: &Patience) -> Result<(), Stop> {
+        let (subject, is) = ("propstreet".to_owned(), self.destination.binding());
+        match self.ledger.bound(subject.clone()).await? {
+            Some(was) if was != is => return Err(Stop::Rebound { subject, was, is }),
+            _ => self.index.keep_fresh(&self.ledger, &*self.destination, patience).await?,
+        }
+        // Bound only once it has answered: a mistyped address must not stay the ledger's for good.
+        self.bind(subject, is).await
+    }
+
+    async fn bind(&self, subject: String, is: String) -> Result<(), Stop> {
+        match self.ledger.bind(subject.clone(), is.clone(), self.clock.now()).await? {
+            Bound::New | Bound::Same => Ok(()),
+            Bound::Changed { was } => Err(Stop::Rebound { subject, was, is }),
+        }
+    }
+}
+
+/// One source in one sync.
+struct Sync<'a> {
+    engine: &'a Engine,
+    source: &'a Source,
+    patience: &'a Patience,
+    progress: &'a dyn Progress,
+    began: tokio::time::Instant,
+    crm_requests_before: u64,
+    propstreet_calls: u64,
+    books: Books,
+    passes: Vec<PassReport>,
+    newly_quarantined: u64,
+}
+
+impl<'a> Sync<'a> {
+    fn new(engine: &'a Engine, source: &'a Source, patience: &'a Patience, progress: &'a dyn Progress) -> Self {
+        Self {
+            engine,
+            source,
+            patience,
+            progress,
+            began: engine.clock.instant(),
+            crm_requests_before: source.crm.requests(),
+            propstreet_calls: 0,
+            books: Books::default(),
+            passes: Vec::new(),
+            newly_quarantined: 0,
+        }
+    }
+
+    async fn run(mut self) -> SourceReport {
+        let result = self.passes().await;
+        match result {
+            Err(stop) if self.passes.is_empty() => self.refused(stop).await,
+            result => self.report(result.err()),
+        }
+    }
+
+    /// Stopped before any pass: the ledger must still know, or `status` would call the source fine.
+    async fn refused(self, stop: Stop) -> SourceReport {
+        let bound = self.engine.clock.now();
+        let begun = Pass::begin(self.engine, self.source, self.patience, self.progress, PassKind::Poll, bound).await;
+        if let Ok(pass) = begun {
+            // A ledger that cannot take this in has been told of already, or tells the next command.
+            drop(pass.end(&Err(stop.clone())).await);
+        }
+        self.report(Some(stop))
+    }
+
+    fn report(self, error: Option<Stop>) -> SourceReport {
+        let error = error.or_else(|| self.patience.lost().map(Stop::Propstreet));
+        SourceReport {
+            name: self.source.name.clone(),
+            complete: error.is_none(),
+            counts: self.books.counts(),
+            newly_quarantined: self.newly_quarantined,
+            passes: self.passes,
+            crm_requests: self.source.crm.requests() - self.crm_requests_before,
+            propstreet_requests: self.propstreet_calls,
+            took: self.began.elapsed(),
+            error,
+        }
+    }
+
+    /// Backfill if one is owed, then what is due again, then what changed, then a sweep if one is due.
+    async fn passes(&mut self) -> Result<(), Stop> {
+        let account = self.patiently(|| self.source.crm.account()).await?;
+        let subject = format!("source:{}", self.source.name);
+        let binding = format!("{} {} as {}", self.source.kind, account.id, self.source.namespace.to_lowercase());
+        self.engine.bind(subject, binding).await?;
+
+        let floor = self.first_run().await?;
+        self.pass(PassKind::Retry, Listing::Due, self.bound().await?).await?;
+        let polled = self.poll().await;
+        let swept = match &polled {
+            // A listing by time that answers, and cannot be trusted, must not keep the one of everyone from finding
+            // what it misses.
+            Ok(()) | Err(Stop::Crm(Trouble::Ambiguous(_) | Trouble::Protocol(_))) => self.sweep(floor).await,
+            Err(_) => Ok(()),
+        };
+        polled.and(swept)
+    }
+
+    /// Sets the poll cursor at the first sight of a source, *before* its backfill starts, so that nothing that changes
+    /// meanwhile is missed. Returns the instant before which unknown people are left alone (`from_now`).
+    async fn first_run(&mut self) -> Result<Option<Timestamp>, Stop> {
+        let (ledger, name) = (&self.engine.ledger, &self.source.name);
+        let poll = ledger.cursor(name, PassKind::Poll).await?;
+        if poll.watermark.is_none() && poll.window.is_none() {
+            let start = self.bound().await?;
+            let window = OpenWindow { window: Window { lo: start, hi: start }, resume: None };
+            ledger.move_cursor(name, PassKind::Backfill, Cursor { watermark: None, window: Some(window) }).await?;
+            ledger.move_cursor(name, PassKind::Sweep, Cursor { watermark: Some(start), window: None }).await?;
+            // Last, because it says that the others are set: a death in between must not forget where `from_now` began.
+            ledger.move_cursor(name, PassKind::Poll, Cursor { watermark: Some(start), window: None }).await?;
+        }
+        let backfill = ledger.cursor(name, PassKind::Backfill).await?;
+        match (self.source.first_run, backfill.watermark, backfill.window) {
+            (FirstRun::Backfill, None, window) => self.backfill(window).await.map(|()| None),
+            (FirstRun::FromNow, None, Some(open)) => Ok(Some(open.window.lo)),
+            _ => Ok(None),
+        }
+    }
+
+    async fn backfill(&mut self, window: Option<OpenWindow>) -> Result<(), Stop> {
+        let now = self.bound().await?;
+        let OpenWindow { window: span, resume } = window.unwrap_or_else(|| at_once(now));
+        let listing = Listing::Everyone { detail: Detail::Records, span, resume, floor: None };
+        self.pass(PassKind::Backfill, listing, span.hi).await?;
+        if self.patience.lost().is_some() {
+            return Ok(());
+        }
+        // A backfill has seen every id, so the first sweep is a day away.
+        self.finish(PassKind::Backfill, span.hi).await?;
+        self.finish(PassKind::Sweep, now).await
+    }
+
+    async fn poll(&mut self) -> Result<(), Stop> {
+        loop {
+            let cursor = self.engine.ledger.cursor(&self.source.name, PassKind::Poll).await?;
+            let resumed = cursor.window.is_some();
+            let OpenWindow { window: span, resume } = match cursor.window {
+                Some(window) => window,
+                None => {
+                    let hi = self.bound().await?;
+                    let watermark = cursor.watermark.unwrap_or(hi).min(hi);
+                    OpenWindow { window: Window { lo: watermark - self.source.crm.overlap(), hi }, resume: None }
+                }
+            };
+            let watermark = cursor.watermark;
+            self.pass(PassKind::Poll, Listing::Changes { span, watermark, resume }, span.hi).await?;
+            if self.patience.lost().is_some() {
+                return Ok(());
+            }
+            self.finish(PassKind::Poll, span.hi).await?;
+            // A window left open by a crash ends in the past: read on to the present.
+            if !resumed {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn sweep(&mut self, floor: Option<Timestamp>) -> Result<(), Stop> {
+        let cursor = self.engine.ledger.cursor(&self.source.name, PassKind::Sweep).await?;
+        let now = self.bound().await?;
+        let open = cursor.window;
+        if open.is_none() && cursor.watermark.is_some_and(|last| now - last < SWEEP_EVERY) {
+            return Ok(());
+        }
+        let OpenWindow { window: span, resume } = open.unwrap_or_else(|| at_once(now));
+        let listing = Listing::Everyone { detail: Detail::Stamps, span, resume, floor };
+        self.pass(PassKind::Sweep, listing, span.hi).await?;
+        if self.patience.lost().is_some() {
+            return Ok(());
+        }
+        self.finish(PassKind::Sweep, span.hi).await
+    }
+
+    async fn finish(&self, kind: PassKind, watermark: Timestamp) -> Result<(), Stop> {
+        let cursor = Cursor { watermark: Some(watermark), window: None };
+        Ok(self.engine.ledger.move_cursor(&self.source.name, kind, cursor).await?)
+    }
+
+    /// Runs one pass and takes its books over, also when it broke off.
+    async fn pass(&mut self, kind: PassKind, listing: Listing, bound: Timestamp) -> Result<(), Stop> {
+        let pass = Pass::begin(self.engine, self.source, self.patience, self.progress, kind, bound).await?;
+        let ran = pass.run(listing).await;
+        self.passes.push(PassReport { kind, counts: ran.books.counts() });
+        self.books.merge(&ran.books);
+        self.newly_quarantined += ran.newly_quarantined;
+        self.propstreet_calls += ran.propstreet_calls;
+        ran.result
+    }
+
+    async fn bound(&self) -> Result<Timestamp, Stop> {
+        self.patiently(|| self.source.crm.bound()).await
+    }
+
+    async fn patiently<'s, T>(
+        &'s self,
+        call: impl Fn() -> futures_util::future::BoxFuture<'s, Result<T, Trouble>>,
+    ) -> Result<T, Stop> {
+        crate::sync::pass::patiently(&self.engine.clock, self.patience, call).await
+    }
+}
+
+/// The window of a listing of everyone: it spans no time, and stamps from its instant on are not final.
+fn at_once(now: Timestamp) -> OpenWindow {
+    OpenWindow { window: Window { lo: now, hi: now }, resume: None }
+}

@@ -1,0 +1,164 @@
+//! The address is taken: join the record to its owner if everything speaks for it, else put it aside (protocol §E).
+
+use crate::domain::contact::Contact;
+use crate::domain::failure::{Complaint, Reason, Wait};
+use crate::domain::names::{self, PersonName};
+use crate::domain::pass::Outcome;
+use crate::domain::plan::Indexed;
+use crate::domain::same_person::{Evidence, judge};
+use crate::ledger::intents::IntentKind;
+use crate::sync::asking::Sent;
+use crate::sync::deliver::{Delivery, Halt, Turn};
+use crate::sync::destination::{Patch, PatchAnswer, Seen};
+use crate::sync::engine::EmailConflict;
+
+/// How often the owner is read and merged again when others keep changing it.
+const MAX_MERGES: u32 = 5;
+
+impl Delivery<'_> {
+    /// The owner of our address stands in the index: read it, judge, and link or put aside.
+    pub(super) async fn same_person(&mut self, owner: &Indexed) -> Result<Turn, Halt> {
+        if owner.deleted {
+            return Err(held_by_deleted(&owner.id));
+        }
+        let Some(seen) = self.ask(|d| d.engine.destination.read(&self.key, &owner.id)).await? else {
+            return self.missing(&owner.id).await;
+        };
+        if seen.deleted {
+            return Err(held_by_deleted(&seen.id));
+        }
+        if !self.has_our_address(&seen) {
+            // The owner has let go of the address since the index was read.
+            return self.look_again().await;
+        }
+        match self.judge_owner(&seen).await? {
+            Ok(()) => self.link(seen).await,
+            Err(complaint) => self.taken(complaint),
+        }
+    }
+
+    async fn judge_owner(&self, seen: &Seen) -> Result<Result<(), Complaint>, Halt> {
+        let contact = self.contact()?;
+        let engine = self.desk.engine;
+        if engine.policy.email_conflict == EmailConflict::Review {
+            let detail = format!("the address belongs to contact {}; email_conflict = \"review\"", seen.id);
+            return Ok(Err(Complaint::new(Reason::EmailTaken, detail).blocked_by(&seen.id)));
+        }
+        let linked = engine.ledger.holder_names(seen.id.clone()).await?;
+        let owner_refs: Vec<_> = seen.refs.iter().map(|reference| engine.rules.key_of(reference)).collect();
+        let linked_names: Vec<_> = linked.into_iter().map(|(_, name)| name).collect();
+        Ok(judge(&Evidence {
+            key: &self.key,
+            email: contact.email().unwrap_or_default(),
+            name: name_of(contact),
+            owner: &seen.id,
+            owner_name: name_of_seen(seen),
+            owner_refs: &owner_refs,
+            linked_names: &linked_names,
+            keyed: self.desk.keyed(),
+            role_addresses: &engine.policy.role_addresses,
+            never_link: false,
+        }))
+    }
+
+    /// The address stays with its owner: put the record aside, or go on without the address where that is the policy.
+    fn taken(&mut self, complaint: Complaint) -> Result<Turn, Halt> {
+        let without = match (&complaint.reason, self.desk.engine.policy.email_conflict) {
+            (Reason::EmailTaken, EmailConflict::WithoutEmail) => self.contact()?.without_email(),
+            _ => None,
+        };
+        match without {
+            Some(contact) => {
+                self.mapped = Ok(contact);
+                self.email = None;
+                // What was asked about the address is answered; without it Propstreet has not been asked yet.
+                self.memory.questioned = None;
+                self.memory.email_refused = None;
+                Ok(Turn::Again)
+            }
+            None => Err(Halt::Quarantine(complaint)),
+        }
+    }
+
+    /// Adds our ref to the refs the owner has: read, unite, write under `If-Match`, and again if someone was faster.
+    async fn link(&mut self, mut owner: Seen) -> Result<Turn, Halt> {
+        let mut refused = 0;
+        for merge in 1..=MAX_MERGES {
+            if self.carries_ours(&owner) {
+                return self.settle_seen(Outcome::Linked, &owner, "same address and name: reference added").await;
+            }
+            let etag = owner.etag.clone();
+            let answer = self.add_reference(&owner).await?;
+            let lost = matches!(answer, Sent::Lost(_));
+            if lost {
+                self.memory.unanswered = true;
+            } else {
+                self.desk.patience.answered();
+            }
+            match answer {
+                Sent::Answered(PatchAnswer::Written(seen)) if self.carries_ours(&seen) => {
+                    return self.settle_seen(Outcome::Linked, &seen, "same address and name: reference added").await;
+                }
+                Sent::Answered(PatchAnswer::Rejected(refusal)) => {
+                    return Err(Halt::Quarantine(Complaint::new(Reason::Rejected, refusal.detail)));
+                }
+                Sent::Answered(PatchAnswer::Missing) => return self.missing(&owner.id).await,
+                Sent::Answered(PatchAnswer::Written(_) | PatchAnswer::Stale(_)) | Sent::Lost(_) => {}
+            }
+            self.desk.pause(merge).await;
+            let Some(again) = self.ask(|d| d.engine.destination.read(&self.key, &owner.id)).await? else {
+                return self.missing(&owner.id).await;
+            };
+            // Refused although nobody changed the contact: it is our ref that is in the way, not the version.
+            refused += u32::from(!lost && again.etag == etag && !self.carries_ours(&again));
+            if refused >= 2 {
+                let detail = format!("contact {} refuses our reference: another contact holds it", again.id);
+                return Err(Halt::Quarantine(Complaint::new(Reason::RefConflict, detail).blocked_by(&again.id)));
+            }
+            if again.deleted || !self.has_our_address(&again) {
+                return Ok(Turn::Again);
+            }
+            if let Err(complaint) = self.judge_owner(&again).await? {
+                return self.taken(complaint);
+            }
+            owner = again;
+        }
+        Err(Halt::Defer(Wait::Contended, format!("contact {} kept changing while our reference was added", owner.id)))
+    }
+
+    async fn add_reference(&mut self, owner: &Seen) -> Result<Sent<PatchAnswer>, Halt> {
+        let refs = owner.refs.iter().cloned().chain([self.reference.clone()]).collect();
+        let patch = Patch { refs: Some(refs) };
+        self.announce(IntentKind::Link, Some(owner.id.clone())).await?;
+        self.send(|d| d.engine.destination.patch(&self.key, &owner.id, owner.etag.as_deref(), &patch)).await
+    }
+
+    pub(super) fn carries_ours(&self, seen: &Seen) -> bool {
+        seen.refs.iter().any(|reference| self.desk.engine.rules.key_of(reference) == self.key)
+    }
+
+    fn has_our_address(&self, seen: &Seen) -> bool {
+        let keyed = self.desk.keyed();
+        self.email.is_some_and(|ours| seen.email.iter().chain(&seen.emails).any(|theirs| keyed.email(theirs) == ours))
+    }
+
+    /// Whether a contact with our ref is plainly somebody else: neither the name nor the address agrees.
+    pub(super) fn contradicts(&self, seen: &Seen) -> bool {
+        let Ok(contact) = &self.mapped else { return false };
+        let theirs: Vec<String> = seen.email.iter().chain(&seen.emails).cloned().collect();
+        names::contradicts(name_of(contact), contact.email(), name_of_seen(seen), &theirs)
+    }
+}
+
+fn held_by_deleted(owner: &str) -> Halt {
+    let detail = format!("the address belongs to contact {owner}, which was deleted in Propstreet");
+    Halt::Quarantine(Complaint::new(Reason::EmailHeldByDeleted, detail).blocked_by(owner))
+}
+
+fn name_of(contact: &Contact) -> PersonName<'_> {
+    PersonName { first: contact.first_name(), last: contact.last_name() }
+}
+
+fn name_of_seen(seen: &Seen) -> PersonName<'_> {
+    PersonName { first: seen.first_name.as_deref(), last: seen.last_name.as_deref() }
+}
