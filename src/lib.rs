@@ -23,5 +23,6 @@ pub mod domain;
 pub mod http;
 pub mod ledger;
 pub mod mapping;
+pub mod propstreet;
 pub mod sync;
 pub mod telemetry;

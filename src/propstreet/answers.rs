@@ -1,0 +1,283 @@
+//! What Propstreet's answers mean; the meanings of 409 live here and nowhere else. Pure: an answer in, the engine's word
+//! out. Propstreet: "Errors and retries", "Idempotency", changelog 1.6.0; where they disagree both are understood.
+
+use ::http::header::ETAG;
+use ::http::{HeaderMap, StatusCode};
+use serde_json::Value;
+
+use crate::domain::failure::Trouble;
+use crate::domain::redact::redact;
+use crate::http::body;
+use crate::http::pacer::Budget;
+use crate::http::transport::Response;
+use crate::http::verdict::{self, Verdict};
+use crate::propstreet::payload::{WireContact, WirePage};
+use crate::sync::destination::{Conflict, CreateAnswer, ListPage, PatchAnswer, Refusal, Seen};
+
+/// Judges an answer as such. A success without JSON, or a refusal in HTML, comes from something in front of Propstreet
+/// and says nothing about the contact: a gateway's 404 must never look like a deleted person.
+pub fn judge(response: &Response) -> Verdict {
+    let page = response.body().trim_ascii_start().starts_with(b"<");
+    match verdict::general(response) {
+        Verdict::Fine if !body::looks_like_json(response) => Verdict::Ambiguous,
+        Verdict::Refused | Verdict::Forbidden if page && response.status().is_client_error() => Verdict::Ambiguous,
+        verdict => verdict,
+    }
+}
+
+/// `RateLimit-Limit`, `-Remaining` and `-Reset` (seconds) of every answer.
+pub fn budget(headers: &HeaderMap) -> Option<Budget> {
+    let number = |name: &str| -> Option<u32> {
+        let text = headers.get(name)?.to_str().ok()?.trim();
+        text.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    };
+    Some(Budget {
+        limit: number("ratelimit-limit")?,
+        remaining: number("ratelimit-remaining")?,
+        reset: number("ratelimit-reset").map(|seconds| std::time::Duration::from_secs(seconds.into())),
+    })
+}
+
+/// The answer to a create.
+///
+/// # Errors
+/// [`Trouble::Ambiguous`] for a success that cannot be read; [`Trouble::Forbidden`], [`Trouble::Protocol`].
+pub fn created(response: &Response) -> Result<CreateAnswer, Trouble> {
+    let problem = Problem::of(response);
+    match response.status() {
+        status if status.is_success() => written(response).map(CreateAnswer::Accepted),
+        StatusCode::CONFLICT => Ok(CreateAnswer::Conflict(problem.conflict())),
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY if problem.only_field("email") => {
+            Ok(CreateAnswer::EmailRefused(problem.refusal()))
+        }
+        status if refuses_content(status) => Ok(CreateAnswer::Rejected(problem.refusal())),
+        _ => Err(problem.trouble()),
+    }
+}
+
+/// The answer to a PATCH by id. 409 is a lost race, and 428 asks for the tag we did not have: both mean "read again".
+///
+/// # Errors
+/// As [`created`].
+pub fn patched(response: &Response) -> Result<PatchAnswer, Trouble> {
+    let problem = Problem::of(response);
+    match response.status() {
+        status if status.is_success() => written(response).map(PatchAnswer::Written),
+        StatusCode::PRECONDITION_FAILED | StatusCode::PRECONDITION_REQUIRED | StatusCode::CONFLICT => {
+            Ok(PatchAnswer::Stale(problem.conflict()))
+        }
+        StatusCode::NOT_FOUND | StatusCode::GONE => Ok(PatchAnswer::Missing),
+        status if refuses_content(status) => Ok(PatchAnswer::Rejected(problem.refusal())),
+        _ => Err(problem.trouble()),
+    }
+}
+
+/// The answer to a look-up by ref or a read by id.
+///
+/// # Errors
+/// [`Trouble::Protocol`] for a contact that cannot be read; [`Trouble::Forbidden`].
+pub fn found(response: &Response) -> Result<Option<Seen>, Trouble> {
+    match response.status() {
+        status if status.is_success() => contact(response).map(Some),
+        StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
+        _ => Err(Problem::of(response).trouble()),
+    }
+}
+
+/// A page of the list.
+///
+/// # Errors
+/// [`Trouble::Protocol`] for a page that cannot be read whole; [`Trouble::Forbidden`].
+pub fn listed(response: &Response) -> Result<ListPage, Trouble> {
+    if response.status().is_success() {
+        return body::json::<WirePage>(response)?.page();
+    }
+    Err(Problem::of(response).trouble())
+}
+
+fn contact(response: &Response) -> Result<Seen, Trouble> {
+    let etag = response.headers().get(ETAG).and_then(|etag| etag.to_str().ok());
+    Ok(body::json::<WireContact>(response)?.seen(etag))
+}
+
+/// A success whose words cannot be read leaves open what was written.
+fn written(response: &Response) -> Result<Box<Seen>, Trouble> {
+    contact(response).map(Box::new).map_err(|trouble| Trouble::Ambiguous(trouble.to_string()))
+}
+
+/// Statuses by which the content, not the caller, is refused.
+fn refuses_content(status: StatusCode) -> bool {
+    matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY | StatusCode::PAYLOAD_TOO_LARGE)
+}
+
+/// A `problem+json` document (RFC 7807), or what came in its place.
+struct Problem {
+    status: StatusCode,
+    body: Value,
+}
+
+impl Problem {
+    fn of(response: &Response) -> Self {
+        Self { status: response.status(), body: serde_json::from_slice(response.body()).unwrap_or_default() }
+    }
+
+    fn text(&self, key: &str) -> &str {
+        self.body[key].as_str().unwrap_or_default()
+    }
+
+    fn errors(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.body["errors"].as_object().into_iter().flatten()
+    }
+
+    /// Types are absolute URLs or `/help/<slug>`; the last segment is the name.
+    fn is(&self, slug: &str) -> bool {
+        self.text("type").trim_end_matches('/').rsplit('/').next() == Some(slug)
+    }
+
+    fn only_field(&self, field: &str) -> bool {
+        let mut fields = self.errors().map(|(name, _)| name.trim_start_matches("$."));
+        fields.next().is_some_and(|name| name.eq_ignore_ascii_case(field)) && fields.next().is_none()
+    }
+
+    fn conflict(&self) -> Conflict {
+        Conflict { race: self.is("concurrency-conflict"), detail: self.words() }
+    }
+
+    fn refusal(&self) -> Refusal {
+        Refusal { detail: self.words() }
+    }
+
+    fn trouble(&self) -> Trouble {
+        match self.status {
+            StatusCode::FORBIDDEN => Trouble::Forbidden(self.words()),
+            StatusCode::UNAUTHORIZED => Trouble::Credential(self.words()),
+            _ => Trouble::Protocol(self.words()),
+        }
+    }
+
+    /// Status, title, detail and errors by field, redacted.
+    fn words(&self) -> String {
+        let mut words = vec![format!("HTTP {} {}", self.status.as_u16(), self.text("title")).trim().to_owned()];
+        words.extend(Some(self.text("detail").to_owned()).filter(|detail| !detail.is_empty()));
+        for (field, messages) in self.errors() {
+            let messages: Vec<_> = match messages {
+                Value::Array(messages) => messages.iter().filter_map(Value::as_str).collect(),
+                message => message.as_str().into_iter().collect(),
+            };
+            words.push(format!("{field}: {}", messages.join(", ")));
+        }
+        redact(&words.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::scripted::answer;
+
+    const CONTACT: &str = r#"{"id":"7","etag":"W/\"A=\""}"#;
+    const RACE: &str = r#"{"type":"/help/concurrency-conflict","title":"Conflict"}"#;
+    const RACE_AS_URL: &str = r#"{"type":"https://app.propstreet.com/help/concurrency-conflict/"}"#;
+    const TAKEN: &str =
+        r#"{"type":"https://tools.ietf.org/html/rfc7807","title":"Conflict","detail":"a@b.se is taken"}"#;
+    const EMAIL: &str = r#"{"title":"Validation Error","errors":{"Email":["anna@firma.se is taken"]}}"#;
+    const BOTH: &str = r#"{"title":"Validation Error","errors":{"email":["bad"],"phone":"+46 70 123 45 67 is bad"}}"#;
+
+    /// What the engine hears about one answer: to a create, a PATCH and a look-up.
+    fn heard(status: u16, body: &str) -> [String; 3] {
+        let response = answer(status, &[], body);
+        let verdict = judge(&response);
+        if !matches!(verdict, Verdict::Fine | Verdict::Forbidden | Verdict::Refused) {
+            return [(); 3].map(|()| format!("{verdict:?}"));
+        }
+        let trouble = |trouble: Trouble| trouble.code().to_owned();
+        let create = created(&response).map_or_else(trouble, |answer| match answer {
+            CreateAnswer::Accepted(seen) => format!("accepted {}", seen.id),
+            CreateAnswer::Conflict(conflict) => format!("conflict{}", if conflict.race { " race" } else { "" }),
+            CreateAnswer::EmailRefused(_) => "email refused".to_owned(),
+            CreateAnswer::Rejected(_) => "rejected".to_owned(),
+        });
+        let patch = patched(&response).map_or_else(trouble, |answer| match answer {
+            PatchAnswer::Written(seen) => format!("written {}", seen.id),
+            PatchAnswer::Stale(conflict) => format!("stale{}", if conflict.race { " race" } else { "" }),
+            PatchAnswer::Missing => "missing".to_owned(),
+            PatchAnswer::Rejected(_) => "rejected".to_owned(),
+        });
+        let find = found(&response).map_or_else(trouble, |seen| seen.map_or("nobody".to_owned(), |seen| seen.id));
+        [create, patch, find]
+    }
+
+    #[test]
+    fn every_answer_has_one_meaning() {
+        let ambiguous = ["Ambiguous"; 3];
+        let unexpected = ["unexpected_answer"; 3];
+        let retry = ["Retry { after: None }"; 3];
+        let cases = [
+            (200, CONTACT, ["accepted 7", "written 7", "7"]),
+            (201, CONTACT, ["accepted 7", "written 7", "7"]),
+            (200, r#"{"id":7}"#, ["accepted 7", "written 7", "7"]),
+            (201, "{}", ["answer_lost", "answer_lost", "unexpected_answer"]),
+            (201, r#"{"id":"7","tags":"x"}"#, ["answer_lost", "answer_lost", "unexpected_answer"]),
+            (201, r#"{"id":"#, ambiguous),
+            (200, "<html>", ambiguous),
+            (204, "", ambiguous),
+            (302, "", unexpected),
+            (400, BOTH, ["rejected", "rejected", "unexpected_answer"]),
+            (400, EMAIL, ["email refused", "rejected", "unexpected_answer"]),
+            (422, EMAIL, ["email refused", "rejected", "unexpected_answer"]),
+            (422, "Unprocessable", ["rejected", "rejected", "unexpected_answer"]),
+            (413, "", ["rejected", "rejected", "unexpected_answer"]),
+            (401, "", ["Unauthorized"; 3]),
+            (403, "{}", ["forbidden"; 3]),
+            (403, "<html>blocked", ambiguous),
+            (404, "{}", ["unexpected_answer", "missing", "nobody"]),
+            (404, "", ["unexpected_answer", "missing", "nobody"]),
+            (404, " <!doctype html>", ambiguous),
+            (410, "{}", ["unexpected_answer", "missing", "nobody"]),
+            (409, TAKEN, ["conflict", "stale", "unexpected_answer"]),
+            (409, RACE, ["conflict race", "stale race", "unexpected_answer"]),
+            (409, RACE_AS_URL, ["conflict race", "stale race", "unexpected_answer"]),
+            (409, "", ["conflict", "stale", "unexpected_answer"]),
+            (412, "{}", ["unexpected_answer", "stale", "unexpected_answer"]),
+            (428, "{}", ["unexpected_answer", "stale", "unexpected_answer"]),
+            (405, "{}", unexpected),
+            (408, "", ambiguous),
+            (429, "", retry),
+            (500, "{}", ambiguous),
+            (502, "<html>", ambiguous),
+            (503, "", ambiguous),
+            (504, "", ambiguous),
+        ];
+        for (status, body, expected) in cases {
+            assert_eq!(heard(status, body), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn words_keep_fields_and_lose_people() {
+        let words = |status, body| Problem::of(&answer(status, &[], body)).words();
+        assert_eq!(words(409, TAKEN), "HTTP 409 Conflict; [address] is taken");
+        assert_eq!(words(400, BOTH), "HTTP 400 Validation Error; email: bad; phone: [number] is bad");
+        assert_eq!(words(409, "gone wild"), "HTTP 409");
+    }
+
+    #[test]
+    fn a_list_is_read_whole_or_not_at_all() {
+        let page = |body| listed(&answer(200, &[], body));
+        let whole = page(r#"{"data":[{"id":1},{"id":"2"}],"page":{"hasMore":true,"nextCursor":"c"}}"#).unwrap();
+        assert_eq!((whole.contacts.len(), whole.next.as_deref()), (2, Some("c")));
+        assert!(matches!(page(r#"{"data":[{"id":1},{}],"page":{"hasMore":false}}"#), Err(Trouble::Protocol(_))));
+        assert!(matches!(listed(&answer(400, &[], "{}")), Err(Trouble::Protocol(_))));
+        assert!(matches!(listed(&answer(403, &[], "{}")), Err(Trouble::Forbidden(_))));
+    }
+
+    #[test]
+    fn rate_headers_are_read_and_never_required() {
+        let read = |headers| budget(answer(200, headers, "").headers());
+        let full = [("RateLimit-Limit", "600, 600;w=60"), ("RateLimit-Remaining", "599"), ("RateLimit-Reset", "42")];
+        let reset = Some(std::time::Duration::from_secs(42));
+        assert_eq!(read(&full), Some(Budget { limit: 600, remaining: 599, reset }));
+        assert_eq!(read(&full[..2]), Some(Budget { limit: 600, remaining: 599, reset: None }));
+        assert_eq!(read(&full[1..]), None);
+    }
+}
