@@ -1,0 +1,77 @@
+//! The CRMs. Each adapter answers [`ContactSource`] and keeps its vendor to itself; none knows another, the mapping,
+//! the ledger or Propstreet.
+//!
+//! # Adding a CRM
+//!
+//! 1. Collect the facts of its API, and what goes wrong for others who read it; link each call to its page.
+//! 2. Make a folder here with the same rooms as its neighbours: `mod` (settings, the trait), `auth` (credentials),
+//!    `changes` (windows, paging), `wire` (its JSON, read leniently).
+//! 3. Choose a listing in which nobody can be skipped, a bound by the *server's* clock, and an end that the API
+//!    documents. What may have been cut is trouble, never an end. Absent is not null.
+//! 4. Judge answers by the vendor's own words, and pass all reads through [`Upstream`](crate::http::client::Upstream).
+//! 5. Name the fields a mapping can read in the folder's first lines, flat, related objects dotted.
+//! 6. Add a variant to [`Settings`] and an arm to [`open`]; a look-alike to the sandbox; a page to the docs.
+
+pub mod hubspot;
+pub mod pipedrive;
+mod request;
+pub mod salesforce;
+#[cfg(test)]
+mod script;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::clock::{Clock, Dice};
+use crate::http::transport::Transport;
+use crate::sync::source::ContactSource;
+
+/// One CRM account: which vendor, where, and how to log in.
+#[derive(Debug, Clone)]
+pub enum Settings {
+    /// Salesforce.
+    Salesforce(salesforce::Settings),
+    /// HubSpot.
+    HubSpot(hubspot::Settings),
+    /// Pipedrive.
+    Pipedrive(pipedrive::Settings),
+}
+
+impl Settings {
+    /// Where the API is configured to be; the transport is built for it.
+    #[must_use]
+    pub fn base_url(&self) -> &Url {
+        match self {
+            Self::Salesforce(settings) => &settings.base_url,
+            Self::HubSpot(settings) => &settings.base_url,
+            Self::Pipedrive(settings) => &settings.base_url,
+        }
+    }
+}
+
+/// Opens the adapter. `fields` are the names the map reads (`Account.Name`, `jobtitle`, `custom_fields.KEY`): only they
+/// are asked for, and a record holds only them.
+pub fn open(
+    settings: Settings,
+    fields: BTreeSet<String>,
+    transport: Arc<dyn Transport>,
+    clock: Clock,
+    dice: Dice,
+) -> Arc<dyn ContactSource> {
+    match settings {
+        Settings::Salesforce(settings) => {
+            Arc::new(salesforce::Salesforce::new(settings, fields, transport, clock, dice))
+        }
+        Settings::HubSpot(settings) => Arc::new(hubspot::HubSpot::new(settings, fields, transport, clock, dice)),
+        Settings::Pipedrive(settings) => Arc::new(pipedrive::Pipedrive::new(settings, fields, transport, clock, dice)),
+    }
+}
+
+/// How long a CRM may take for one answer. Salesforce lets a query run for two minutes before it gives up on it itself.
+#[must_use]
+pub fn default_timeout() -> Duration {
+    Duration::from_secs(130)
+}

@@ -1,0 +1,328 @@
+//! Pipedrive's JSON as it is sent: lists, persons, organizations, field definitions, errors. It knows neither windows
+//! nor tokens.
+//!
+//! Rows stay JSON objects, because nearly every member may be null, missing or of another shape than the specification
+//! says.
+//! <https://pipedrive.readme.io/docs/pipedrive-api-v2-migration-guide>
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::domain::Timestamp;
+use crate::domain::failure::Trouble;
+use crate::domain::redact::redact;
+use crate::http::transport::Response;
+
+/// A person, an organization or a field definition.
+pub(super) type Row = Map<String, Value>;
+
+/// The largest page; a list call costs the same tokens whatever its size.
+pub(super) const LIMIT: &str = "500";
+
+/// One page of a list.
+#[derive(Debug, Deserialize)]
+pub(super) struct List {
+    success: Option<bool>,
+    data: Option<Vec<Row>>,
+    additional_data: Option<AdditionalData>,
+}
+
+#[derive(Debug, Deserialize)]
+struct AdditionalData {
+    next_cursor: Option<String>,
+}
+
+impl List {
+    /// The rows and the cursor of the next page. The only end is a cursor that is null or missing, with
+    /// `additional_data` or without it; a short or empty page is none.
+    pub(super) fn open(self) -> Result<(Vec<Row>, Option<String>), Trouble> {
+        let cursor = self.additional_data.and_then(|additional| additional.next_cursor);
+        match (self.success, self.data) {
+            (Some(false), _) => Err(Trouble::Protocol("Pipedrive answered 200 and success:false".into())),
+            (_, _) if cursor.as_deref() == Some("") => Err(Trouble::Protocol("Pipedrive sent an empty cursor".into())),
+            (_, Some(rows)) => Ok((rows, cursor)),
+            (Some(true), None) => Ok((Vec::new(), cursor)),
+            (None, None) => Err(Trouble::Protocol("Pipedrive answered 200 without data".into())),
+        }
+    }
+}
+
+/// The answer of `/v1/users/me`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Me {
+    data: Option<Row>,
+}
+
+impl Me {
+    /// The company the token's user belongs to.
+    pub(super) fn company(&self) -> Option<String> {
+        text(self.data.as_ref()?.get("company_id")?)
+    }
+}
+
+/// Ids are numbers here and text there.
+pub(super) fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Number(number) => Some(number.to_string()),
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        _ => None,
+    }
+}
+
+/// Whether this text can be an id of Pipedrive's.
+pub(super) fn is_id(text: &str) -> bool {
+    text.parse::<u64>().is_ok()
+}
+
+/// A row's id; without one it cannot be told from another, and the reading ends.
+pub(super) fn id(row: &Row) -> Result<String, Trouble> {
+    let id = row.get("id").and_then(text);
+    id.ok_or_else(|| Trouble::Protocol("Pipedrive sent a row without an id".into()))
+}
+
+/// When it was changed; old rows have no stamp.
+pub(super) fn modified(row: &Row) -> Option<Timestamp> {
+    stamp(row.get("update_time")?.as_str()?)
+}
+
+/// `2026-09-30T11:22:33Z`, with or without a fraction; v1's form is UTC without saying so.
+fn stamp(text: &str) -> Option<Timestamp> {
+    let v2 = DateTime::parse_from_rfc3339(text).ok().map(|t| t.with_timezone(&Utc));
+    v2.or_else(|| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S").ok().map(|t| t.and_utc()))
+}
+
+/// Whether the row is a tombstone.
+pub(super) fn is_deleted(row: &Row) -> bool {
+    row.get("is_deleted") == Some(&Value::Bool(true))
+}
+
+/// The non-blank values of `emails` or `phones`, the primary one first; `None` if the row does not have the member.
+pub(super) fn contact_values(row: &Row, member: &str) -> Option<Vec<String>> {
+    let entries = match row.get(member)? {
+        Value::Array(entries) => entries.as_slice(),
+        _ => &[],
+    };
+    let value = |entry: &Value| {
+        let value = entry.get("value").unwrap_or(entry).as_str()?.trim();
+        (!value.is_empty()).then(|| (entry.get("primary") != Some(&Value::Bool(true)), value.to_owned()))
+    };
+    let mut values: Vec<(bool, String)> = entries.iter().filter_map(value).collect();
+    values.sort_by_key(|(other, _)| *other);
+    Some(values.into_iter().map(|(_, value)| value).collect())
+}
+
+/// The custom field with this key: `None` = not sent, null = empty. `custom_fields` itself is null where none is
+/// filled.
+pub(super) fn custom_field<'a>(row: &'a Row, key: &str) -> Option<&'a Value> {
+    match row.get("custom_fields")? {
+        Value::Object(fields) => fields.get(key),
+        _ => Some(&Value::Null),
+    }
+}
+
+/// The scalar of a value: a label or the value out of an object (`monetary`, `address`, `time`, ranges, labelled
+/// options), each of a list's, else itself. An empty text counts as empty.
+pub(super) fn scalar(value: &Value) -> Value {
+    match value {
+        Value::Object(object) => object.get("label").or_else(|| object.get("value")).map_or(Value::Null, scalar),
+        Value::Array(values) => values.iter().map(scalar).collect(),
+        Value::String(text) if text.is_empty() => Value::Null,
+        _ => value.clone(),
+    }
+}
+
+/// The field of an organization by the name a mapping uses after `org.`.
+pub(super) fn organization_field(row: &Row, name: &str) -> Option<Value> {
+    let value = match name.strip_prefix("custom_fields.") {
+        Some(key) => custom_field(row, key)?,
+        None if name == "country" => match row.get("address")? {
+            Value::Object(address) => address.get("country").unwrap_or(&Value::Null),
+            _ => &Value::Null,
+        },
+        None => row.get(name)?,
+    };
+    Some(scalar(value))
+}
+
+/// Field code to option id to label. A field without options is there, and empty.
+pub(super) type Options = HashMap<String, HashMap<String, String>>;
+
+/// Adds the options of these field definitions. An option's id is a number in custom fields and text in some built-in
+/// ones.
+pub(super) fn read_options(definitions: &[Row], options: &mut Options) {
+    for definition in definitions {
+        let Some(code) = definition.get("field_code").and_then(Value::as_str) else { continue };
+        let listed = definition.get("options").and_then(Value::as_array);
+        let option = |option: &Value| Some((text(option.get("id")?)?, option.get("label")?.as_str()?.to_owned()));
+        options.insert(code.to_owned(), listed.into_iter().flatten().filter_map(option).collect());
+    }
+}
+
+/// The error body, if it is one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct ErrorBody {
+    error: Option<String>,
+    error_info: Option<String>,
+    code: Option<String>,
+}
+
+/// What a refused call means. The status counts first: bodies have said `success` beside an error.
+pub(super) fn trouble(response: &Response) -> Trouble {
+    let status = response.status();
+    let error: ErrorBody = serde_json::from_slice(response.body()).unwrap_or_default();
+    let correlation = response.headers().get("x-correlation-id").and_then(|v| v.to_str().ok()).unwrap_or("none");
+    let said: Vec<String> = [error.code, error.error, error.error_info].into_iter().flatten().collect();
+    let words = redact(&said.join(", "));
+    let words = format!("Pipedrive answered HTTP {status}: {words} (correlation {correlation})");
+    match status.as_u16() {
+        401 => Trouble::Credential(words),
+        402 => {
+            Trouble::Forbidden(format!("the company's Pipedrive account is not open (trial over or unpaid): {words}"))
+        }
+        403 | 415 => Trouble::Forbidden(words),
+        _ => Trouble::Protocol(words),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn row(value: Value) -> Row {
+        match value {
+            Value::Object(row) => row,
+            other => panic!("{other} is no row"),
+        }
+    }
+
+    #[test]
+    fn only_a_missing_cursor_ends_a_list() {
+        for (body, expected) in [
+            (json!({"success": true, "data": [], "additional_data": {"next_cursor": "eyJ"}}), Ok((0, Some("eyJ")))),
+            (json!({"success": true, "data": [{"id": 1}], "additional_data": {"next_cursor": null}}), Ok((1, None))),
+            (json!({"success": true, "data": [{"id": 1}], "additional_data": {}}), Ok((1, None))),
+            (json!({"success": true, "data": [{"id": 1}], "additional_data": null}), Ok((1, None))),
+            (json!({"data": [{"id": 1}]}), Ok((1, None))),
+            (json!({"success": true, "data": null}), Ok((0, None))),
+            (json!({"success": true, "data": [], "additional_data": {"next_cursor": ""}}), Err(())),
+            (json!({"success": false, "data": []}), Err(())),
+            (json!({}), Err(())),
+        ] {
+            let list: List = serde_json::from_value(body.clone()).unwrap();
+            let opened = list.open().map_err(|_| ());
+            let shape = opened.as_ref().map(|(rows, cursor)| (rows.len(), cursor.as_deref()));
+            assert_eq!(shape.ok(), expected.ok(), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_primary_value_is_the_marked_one_that_is_not_blank() {
+        for (emails, expected) in [
+            (json!([{"value": "b@x", "primary": false}, {"value": "a@x", "primary": true}]), Some(vec!["a@x", "b@x"])),
+            (json!([{"value": " ", "primary": true}, {"value": " b@x ", "primary": false}]), Some(vec!["b@x"])),
+            (json!([{"value": "b@x"}, {"value": null, "primary": true}]), Some(vec!["b@x"])),
+            (json!(["a@x"]), Some(vec!["a@x"])),
+            (json!([{"value": "", "primary": true}]), Some(vec![])),
+            (json!([]), Some(vec![])),
+            (Value::Null, Some(vec![])),
+        ] {
+            let values = contact_values(&row(json!({"emails": emails})), "emails");
+            assert_eq!(values, expected.map(|e| e.into_iter().map(str::to_owned).collect()));
+        }
+        assert_eq!(contact_values(&Row::new(), "emails"), None, "not sent is not empty");
+    }
+
+    #[test]
+    fn custom_values_are_unwrapped_in_all_their_shapes() {
+        for (value, expected) in [
+            (json!("text"), json!("text")),
+            (json!(""), Value::Null),
+            (json!(17.5), json!(17.5)),
+            (json!({"value": 500, "currency": "EUR"}), json!(500)),
+            (json!({"value": "09:00:00", "timezone_id": 318}), json!("09:00:00")),
+            (json!({"id": 3, "label": "Core"}), json!("Core")),
+            (json!([17, {"id": 3, "label": "Core"}]), json!([17, "Core"])),
+            (json!({}), Value::Null),
+            (Value::Null, Value::Null),
+        ] {
+            assert_eq!(scalar(&value), expected, "{value}");
+        }
+        for (person, expected) in [
+            (json!({"custom_fields": {"k": 1}}), Some(json!(1))),
+            (json!({"custom_fields": {"k": null}}), Some(Value::Null)),
+            (json!({"custom_fields": null}), Some(Value::Null)),
+            (json!({"custom_fields": {}}), None),
+            (json!({}), None),
+        ] {
+            assert_eq!(custom_field(&row(person.clone()), "k").cloned(), expected, "{person}");
+        }
+    }
+
+    #[test]
+    fn an_organization_gives_its_country_or_null() {
+        for (organization, name, expected) in [
+            (json!({"name": "Acme"}), "name", Some(json!("Acme"))),
+            (json!({"address": {"country": "Italy", "value": "Via Roma"}}), "country", Some(json!("Italy"))),
+            (json!({"address": {"country": ""}}), "country", Some(Value::Null)),
+            (json!({"address": {"value": "somewhere"}}), "country", Some(Value::Null)),
+            (json!({"address": null}), "country", Some(Value::Null)),
+            (json!({}), "country", None),
+            (json!({"address": {"value": "Via Roma 1"}}), "address", Some(json!("Via Roma 1"))),
+            (json!({"custom_fields": {"k": "5560"}}), "custom_fields.k", Some(json!("5560"))),
+            (json!({}), "website", None),
+        ] {
+            assert_eq!(organization_field(&row(organization), name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn stamps_and_ids_are_read_in_all_their_shapes() {
+        for (value, expected) in [
+            (json!("2026-09-30T11:22:33Z"), Some(1_790_767_353)),
+            (json!("2026-09-30T11:22:33.000Z"), Some(1_790_767_353)),
+            (json!("2026-09-30 11:22:33"), Some(1_790_767_353)),
+            (Value::Null, None),
+            (json!(""), None),
+        ] {
+            assert_eq!(modified(&row(json!({"update_time": value}))).map(|t| t.timestamp()), expected);
+        }
+        assert_eq!(id(&row(json!({"id": 42}))).unwrap(), "42");
+        assert_eq!(id(&row(json!({"id": "42"}))).unwrap(), "42");
+        assert!(id(&row(json!({"id": null}))).is_err());
+        let me: Me = serde_json::from_value(json!({"success": true, "data": {"company_id": 77}})).unwrap();
+        assert_eq!(me.company().as_deref(), Some("77"));
+    }
+
+    #[test]
+    fn options_are_read_with_ids_as_numbers_or_text() {
+        let definitions = [
+            json!({"field_code": "label_ids", "options": [{"id": 1, "label": "Customer"}, {"id": "2", "label": "Hot"}, {"id": 3}]}),
+            json!({"field_code": "name", "options": null}),
+            json!({"field_name": "odd"}),
+        ];
+        let mut options = Options::new();
+        read_options(&definitions.map(row), &mut options);
+        assert_eq!(options["label_ids"], HashMap::from([("1".into(), "Customer".into()), ("2".into(), "Hot".into())]));
+        assert!(options["name"].is_empty());
+        assert_eq!(options.len(), 2);
+    }
+
+    #[test]
+    fn refusals_are_classed_by_status() {
+        for (status, body, code) in [
+            (401, r#"{"success":false,"error":"unauthorized access","errorCode":401}"#, "credential"),
+            (402, "", "forbidden"),
+            (403, r#"{"success":false,"error":"Scope and URL mismatch"}"#, "forbidden"),
+            (410, r#"{"success":true,"data":{"id":11}}"#, "unexpected_answer"),
+            (400, r#"{"success":false,"error":"bad","code":"ERR_SCHEMA"}"#, "unexpected_answer"),
+        ] {
+            assert_eq!(trouble(&::http::Response::builder().status(status).body(body.into()).unwrap()).code(), code);
+        }
+    }
+}

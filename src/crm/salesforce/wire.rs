@@ -1,0 +1,244 @@
+//! Salesforce's JSON as it is sent: query pages, errors, rows. It knows neither windows nor tokens.
+//!
+//! Everything but the end marker of a page is optional: a missing member is "not sent", never null.
+//! <https://developer.salesforce.com/docs/platform/api-rest/guide/dome-query.md>
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::domain::Timestamp;
+use crate::domain::failure::Trouble;
+use crate::domain::identity::salesforce_id;
+use crate::domain::record::{Record, Sighting};
+use crate::domain::redact::redact;
+use crate::http::transport::Response;
+
+/// A row of a query: `attributes` and the selected columns.
+pub(super) type Row = Map<String, Value>;
+
+/// One page of a query.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct QueryPage {
+    /// Rows of the whole query, repeated on every page.
+    pub total_size: Option<usize>,
+    done: bool,
+    next_records_url: Option<String>,
+    /// The rows of this page; the server may send fewer than were asked for, but never no list at all.
+    pub records: Vec<Row>,
+}
+
+impl QueryPage {
+    /// Where this query goes on; `None` only if the server said `done`.
+    pub(super) fn next(&self) -> Result<Option<&str>, Trouble> {
+        match self.next_records_url.as_deref() {
+            _ if self.done => Ok(None),
+            // Host-relative by contract. Anything else would carry the token to a host the answer chose.
+            Some(path) if path.starts_with("/services/") => Ok(Some(path)),
+            Some(_) => Err(Trouble::Protocol("Salesforce's nextRecordsUrl is not a path of its API".into())),
+            None => {
+                Err(Trouble::Protocol("Salesforce said the list goes on and not where (done:false without URL)".into()))
+            }
+        }
+    }
+}
+
+/// One entry of an error body: an array of these, unlike the token endpoint's object.
+#[derive(Debug, Deserialize)]
+pub(super) struct ApiError {
+    /// The sentence.
+    #[serde(default)]
+    pub message: String,
+    /// The code, on which all judging rests: one status has many meanings.
+    #[serde(default, rename = "errorCode")]
+    pub code: String,
+}
+
+impl ApiError {
+    /// The first error of a body; `None` for HTML, an empty body or another shape.
+    pub(super) fn first(response: &Response) -> Option<Self> {
+        serde_json::from_slice::<Vec<Self>>(response.body()).ok()?.into_iter().next()
+    }
+}
+
+/// What a refused call means, by its code.
+pub(super) fn trouble(response: &Response) -> Trouble {
+    let status = response.status();
+    let Some(ApiError { message, code }) = ApiError::first(response) else {
+        return Trouble::Protocol(match status.as_u16() {
+            414 => "Salesforce refuses the query as too long (HTTP 414): the mapping reads too many fields".into(),
+            410 => "this version of Salesforce's API is retired (HTTP 410)".into(),
+            _ => format!("Salesforce answered HTTP {status}: {}", redact(&String::from_utf8_lossy(response.body()))),
+        });
+    };
+    // A refused query is repeated in front of what is wrong with it, and would push that out of a line.
+    let fault = message.rsplit_once("ERROR at Row").and_then(|(_, place)| place.split_once('\n'));
+    let message = redact(fault.map_or(&message, |(_, fault)| fault));
+    match code.as_str() {
+        "INVALID_FIELD" => Trouble::Forbidden(format!(
+            "a mapped field is not on Contact, or not visible to the integration user (grant field-level security, or \
+             correct the map): {message}"
+        )),
+        "INVALID_TYPE" => {
+            Trouble::Forbidden(format!("an object is not there or not visible to the integration user: {message}"))
+        }
+        "QUERY_TIMEOUT" | "INVALID_QUERY_LOCATOR" | "UNABLE_TO_LOCK_ROW" => {
+            Trouble::Ambiguous(format!("{code}: {message}"))
+        }
+        "INVALID_SESSION_ID" => Trouble::Credential(format!("{code}: {message}")),
+        _ if matches!(status.as_u16(), 401) => Trouble::Credential(format!("{code}: {message}")),
+        _ if matches!(status.as_u16(), 403) => Trouble::Forbidden(format!("{code}: {message}")),
+        _ => Trouble::Protocol(format!("{code}: {message}")),
+    }
+}
+
+/// A stamp: `2026-11-02T09:15:41.000+0000`, whose offset lacks the colon of RFC 3339.
+pub(super) fn stamp(text: &str) -> Option<Timestamp> {
+    DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z").ok().map(|t| t.with_timezone(&Utc))
+}
+
+/// Id and stamp of a row; a row without an id cannot be told from another and ends the reading.
+pub(super) fn identity(row: &Row) -> Result<(String, Option<Timestamp>), Trouble> {
+    let id = row.get("Id").and_then(Value::as_str).and_then(salesforce_id);
+    let id = id.ok_or_else(|| Trouble::Protocol("Salesforce sent a row without a valid Id".into()))?;
+    Ok((id, row.get("SystemModstamp").and_then(Value::as_str).and_then(stamp)))
+}
+
+/// The row as a record that holds what the mapping asked for, under the mapping's own spelling.
+pub(super) fn record(row: &Row, asked: &[String]) -> Result<Record, Trouble> {
+    let (id, modified) = identity(row)?;
+    let fields = asked.iter().filter_map(|name| Some((name.clone(), value(row, name)?.clone()))).collect();
+    Ok(Record { id, modified, fields, supersedes: Vec::new() })
+}
+
+/// The row as a sighting that carries its record.
+pub(super) fn sighting(row: &Row, asked: &[String]) -> Result<Sighting, Trouble> {
+    let record = record(row, asked)?;
+    Ok(Sighting { id: record.id.clone(), modified: record.modified, record: Some(record) })
+}
+
+/// The value at a dotted path. SOQL takes names in any case and answers in the declared one. A parent that is null
+/// makes all below it null; a member that is not there stays absent.
+fn value<'a>(row: &'a Row, path: &str) -> Option<&'a Value> {
+    let (head, rest) = path.split_once('.').map_or((path, None), |(head, rest)| (head, Some(rest)));
+    let found = row.iter().find(|(name, _)| name.eq_ignore_ascii_case(head)).map(|(_, value)| value)?;
+    match (rest, found) {
+        (None, _) | (Some(_), Value::Null) => Some(found),
+        (Some(rest), Value::Object(parent)) => value(parent, rest),
+        (Some(_), _) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&n| n.to_owned()).collect()
+    }
+
+    #[test]
+    fn a_row_becomes_a_flat_record_in_which_absent_is_not_null() {
+        let row = json!({
+            "attributes": {"type": "Contact", "url": "/services/data/v66.0/sobjects/Contact/001Da00000xnAiyIAE"},
+            "Id": "001Da00000xnAiyIAE", "LastName": "Ng", "Email": null,
+            "Account": {"attributes": {"type": "Account"}, "Name": "Acme", "BillingCountry": null},
+            "Owner": null, "SystemModstamp": "2026-11-02T09:15:41.000+0000"
+        });
+        let asked = names(&[
+            "lastname",
+            "Email",
+            "Account.Name",
+            "account.billingcountry",
+            "Owner.Name",
+            "Gone__c",
+            "Account.Site",
+        ]);
+        let record = record(row.as_object().unwrap(), &asked).unwrap();
+        assert_eq!(record.id, "001Da00000xnAiyIAE");
+        assert_eq!(record.modified.unwrap().to_rfc3339(), "2026-11-02T09:15:41+00:00");
+        assert_eq!(
+            Value::Object(record.fields),
+            json!({"lastname": "Ng", "Email": null, "Account.Name": "Acme", "account.billingcountry": null, "Owner.Name": null})
+        );
+    }
+
+    #[test]
+    fn stamps_are_read_with_and_without_a_colon() {
+        for (text, expected) in [
+            ("2026-11-02T09:15:41.000+0000", Some("2026-11-02T09:15:41+00:00")),
+            ("2026-11-02T10:15:41.000+0100", Some("2026-11-02T09:15:41+00:00")),
+            ("2026-11-02T09:15:41+00:00", Some("2026-11-02T09:15:41+00:00")),
+            ("2026-11-02", None),
+            ("", None),
+        ] {
+            assert_eq!(stamp(text).map(|t| t.to_rfc3339()).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_done_ends_a_query() {
+        for (page, expected) in [
+            (json!({"done": true, "records": []}), Ok(None)),
+            (json!({"done": true, "nextRecordsUrl": "/services/x", "records": []}), Ok(None)),
+            (
+                json!({"done": false, "nextRecordsUrl": "/services/data/v66.0/query/0r8-2000", "records": []}),
+                Ok(Some("/services/data/v66.0/query/0r8-2000")),
+            ),
+            (json!({"done": false, "records": []}), Err(())),
+            (json!({"done": false, "nextRecordsUrl": "https://evil.example/services/", "records": []}), Err(())),
+            (json!({"done": false, "nextRecordsUrl": "//evil.example/services/", "records": []}), Err(())),
+        ] {
+            let page: QueryPage = serde_json::from_value(page).unwrap();
+            assert_eq!(page.next().map_err(|_| ()), expected);
+        }
+        for page in [json!({"records": []}), json!({"done": true}), json!({"done": true, "records": null})] {
+            assert!(serde_json::from_value::<QueryPage>(page).is_err(), "no end marker or no rows, no page");
+        }
+    }
+
+    #[test]
+    fn refusals_are_read_by_their_code() {
+        let table = [
+            (
+                400,
+                r#"[{"message":"\nSELECT Foo__c\nERROR\nNo such column 'Foo__c' on entity 'Contact'","errorCode":"INVALID_FIELD"}]"#,
+                "forbidden",
+                "Foo__c",
+            ),
+            (
+                400,
+                r#"[{"message":"sObject type 'Contact' is not supported","errorCode":"INVALID_TYPE"}]"#,
+                "forbidden",
+                "visible",
+            ),
+            (400, r#"[{"message":"slow","errorCode":"QUERY_TIMEOUT"}]"#, "answer_lost", "QUERY_TIMEOUT"),
+            (400, r#"[{"message":"old","errorCode":"INVALID_QUERY_LOCATOR"}]"#, "answer_lost", "LOCATOR"),
+            (400, r#"[{"message":"bad","errorCode":"MALFORMED_QUERY"}]"#, "unexpected_answer", "MALFORMED_QUERY"),
+            (
+                401,
+                r#"[{"message":"This session is not valid for use with the REST API","errorCode":"INVALID_SESSION_ID"}]"#,
+                "credential",
+                "REST API",
+            ),
+            (403, r#"[{"message":"no api","errorCode":"API_DISABLED_FOR_ORG"}]"#, "forbidden", "API_DISABLED_FOR_ORG"),
+            (410, "", "unexpected_answer", "retired"),
+            (414, "<h1>Bad Message 414</h1>", "unexpected_answer", "too long"),
+            (404, "[]", "unexpected_answer", "404"),
+            (404, r#"{"error":"x"}"#, "unexpected_answer", "404"),
+        ];
+        let query = format!("\\nSELECT {}\\n  ^\\nERROR at Row:1:Column:9", "A_field_of_many__c,".repeat(99));
+        let long = format!(
+            r#"[{{"message":"{query}\nNo such column 'Last__c' on entity 'Contact'","errorCode":"INVALID_FIELD"}}]"#
+        );
+        for (status, body, code, words) in table.into_iter().chain([(400, long.as_str(), "forbidden", "'Last__c'")]) {
+            let response = ::http::Response::builder().status(status).body(body.to_owned().into()).unwrap();
+            let trouble = trouble(&response);
+            assert_eq!(trouble.code(), code, "{body}");
+            assert!(trouble.to_string().contains(words), "{trouble}");
+        }
+    }
+}
