@@ -19,6 +19,7 @@
 //! - `sandbox`: look-alikes of the four APIs, sharing nothing with the adapters
 
 pub mod clock;
+pub mod config;
 pub mod crm;
 pub mod domain;
 pub mod http;

@@ -1,0 +1,12 @@
+//! TOML and environment into one typed tree, with every fault collected before any is shown. It opens no ledger and
+//! calls no upstream: a configuration is right or wrong on this machine alone.
+
+pub mod document;
+pub mod load;
+pub mod places;
+pub mod problems;
+pub mod propstreet;
+pub mod rules;
+pub mod secrets;
+pub mod sources;
+pub mod tree;

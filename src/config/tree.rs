@@ -1,0 +1,43 @@
+//! The configuration as the rest of the program sees it: typed, complete, secrets resolved. What sets a room has that
+//! room's own type, so that it is written down once.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::crm;
+use crate::mapping::Mapper;
+use crate::mapping::defaults::Kind;
+use crate::propstreet;
+use crate::sync::engine::{EmailConflict, FirstRun};
+
+/// Everything that is configured.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it was read from.
+    pub file: PathBuf,
+    /// How to reach Propstreet.
+    pub propstreet: propstreet::Settings,
+    /// What to do when an address belongs to someone who is not provably the same person.
+    pub email_conflict: EmailConflict,
+    /// The ledger's file.
+    pub ledger: PathBuf,
+    /// The CRMs, by name in alphabetical order. At least one.
+    pub sources: Vec<SourceConfig>,
+}
+
+/// One CRM account.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    /// The name of its section.
+    pub name: String,
+    /// The namespace of its references, as it is written to Propstreet.
+    pub namespace: String,
+    /// Which CRM it is.
+    pub kind: Kind,
+    /// How to reach it.
+    pub crm: crm::Settings,
+    /// What the first pass reads.
+    pub first_run: FirstRun,
+    /// From its records to contacts.
+    pub mapper: Arc<Mapper>,
+}
