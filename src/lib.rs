@@ -26,5 +26,7 @@ pub mod http;
 pub mod ledger;
 pub mod mapping;
 pub mod propstreet;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod sync;
 pub mod telemetry;

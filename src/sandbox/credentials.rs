@@ -1,0 +1,18 @@
+//! What the look-alikes accept. Nothing here opens anything outside this machine.
+
+use crate::sandbox::{hubspot, pipedrive, salesforce};
+
+/// Salesforce, client credentials.
+pub const SALESFORCE_CLIENT_ID: &str = salesforce::model::CLIENT_ID;
+/// Salesforce, client credentials.
+pub const SALESFORCE_CLIENT_SECRET: &str = salesforce::model::CLIENT_SECRET;
+/// `HubSpot`, private app token.
+pub const HUBSPOT_TOKEN: &str = hubspot::model::TOKEN;
+/// Pipedrive, API token: 40 hex digits.
+pub const PIPEDRIVE_TOKEN: &str = pipedrive::model::TOKEN;
+/// Propstreet, personal access token: 60 requests a minute.
+pub const PROPSTREET_TOKEN: &str = "pat_sandbox";
+/// Propstreet, client credentials: the configured rate.
+pub const PROPSTREET_CLIENT_ID: &str = "oauth_client_sandbox";
+/// Propstreet, client credentials.
+pub const PROPSTREET_CLIENT_SECRET: &str = "secret_sandbox";

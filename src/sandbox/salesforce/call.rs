@@ -1,0 +1,59 @@
+//! One call to the data API, and how it refuses one. Knows no route and no record.
+
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use serde_json::json;
+
+/// An answer of the data API that is no success.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// `errorCode`.
+    pub code: &'static str,
+    /// `message`.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A 400.
+    pub fn bad(code: &'static str, message: impl Into<String>) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, code, message: message.into() }
+    }
+
+    /// The 404 of a path or record that is not there.
+    pub fn not_found() -> Self {
+        let message = "The requested resource does not exist".to_owned();
+        Self { status: StatusCode::NOT_FOUND, code: "NOT_FOUND", message }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, axum::Json(json!([{"message": self.message, "errorCode": self.code}]))).into_response()
+    }
+}
+
+/// One call to the data API.
+pub struct Call<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// `v66.0`
+    pub version: &'a str,
+    /// The path behind the version, in segments.
+    pub path: &'a [&'a str],
+    /// The decoded query string.
+    pub parameters: Vec<(String, String)>,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The body.
+    pub body: &'a Bytes,
+}
+
+impl Call<'_> {
+    /// A parameter of the query string.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
