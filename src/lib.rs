@@ -18,6 +18,8 @@
 //! - [`cli`]: a file a verb
 //! - `sandbox`: look-alikes of the four APIs, sharing nothing with the adapters
 
+pub mod assembly;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod crm;

@@ -1,3 +1,5 @@
-//! Not a program yet.
+//! Parse, run, exit.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    propsync::cli::main()
+}

@@ -1,0 +1,134 @@
+//! The only file that names every concrete type: a configuration in, wired parts out. The command line and the tests
+//! build through this door, so that what is tested is what runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+
+use crate::clock::{Clock, Dice};
+use crate::config::tree::{Config, SourceConfig};
+use crate::crm;
+use crate::domain::identity::RefRules;
+use crate::http::transport::{self, Transport};
+use crate::ledger::Ledger;
+use crate::ledger::error::LedgerError;
+use crate::mapping::defaults::Kind;
+use crate::propstreet::{self, Propstreet};
+use crate::sync::destination::ContactDestination;
+use crate::sync::engine::{Engine, Policy, Source};
+
+/// Everything a sync needs, wired.
+pub struct Parts {
+    /// The engine over the open ledger.
+    pub engine: Engine,
+    /// The configured sources, in the order of their names.
+    pub sources: Vec<Source>,
+}
+
+/// Where connections come from: sockets, or a simulation's routers.
+pub trait Network {
+    /// A transport to the host of `base`, whose exchanges take at most `timeout`.
+    fn transport(&self, base: &Url, timeout: Duration) -> Result<Arc<dyn Transport>, String>;
+}
+
+/// Real sockets.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sockets;
+
+impl Network for Sockets {
+    fn transport(&self, base: &Url, timeout: Duration) -> Result<Arc<dyn Transport>, String> {
+        let us = concat!("propsync/", env!("CARGO_PKG_VERSION"));
+        transport::client(base, timeout, us).map_err(|error| error.to_string())
+    }
+}
+
+/// Why the parts do not fit together.
+#[derive(Debug, thiserror::Error)]
+pub enum AssemblyError {
+    /// The ledger cannot be opened.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// No HTTP client can be built, for want of certificates.
+    #[error("no HTTP client for {host}: {cause}")]
+    Client {
+        /// The host it was for.
+        host: String,
+        /// What happened.
+        cause: String,
+    },
+}
+
+impl AssemblyError {
+    /// The word used in JSON.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Ledger(error) => error.code(),
+            Self::Client { .. } => "no_client",
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::Ledger(error) => error.remedy(),
+            Self::Client { .. } => "install the system's certificates (ca-certificates), then run it again",
+        }
+    }
+}
+
+/// Wires the configured parts. Opens the ledger for writing and sends nothing.
+///
+/// # Errors
+/// When the ledger is held by another process, cannot be used, or no HTTP client can be built.
+pub async fn assemble(
+    config: &Config,
+    network: &dyn Network,
+    clock: Clock,
+    dice: Dice,
+) -> Result<Parts, AssemblyError> {
+    let propstreet = propstreet(&config.propstreet, network, &clock, &dice)?;
+    let sources = config.sources.iter().map(|source| open(source, network, &clock, &dice)).collect::<Result<_, _>>()?;
+    let ledger = Ledger::open(&config.ledger, clock.now()).await?;
+    let policy = Policy { email_conflict: config.email_conflict, role_addresses: Vec::new() };
+    let engine = Engine::new(ledger, propstreet, ref_rules(config), policy, clock, dice);
+    Ok(Parts { engine, sources })
+}
+
+/// How references compare under this configuration.
+#[must_use]
+pub fn ref_rules(config: &Config) -> RefRules {
+    let salesforce = config.sources.iter().filter(|source| source.kind == Kind::Salesforce);
+    RefRules::new(salesforce.map(|source| source.namespace.clone()))
+}
+
+fn propstreet(
+    settings: &propstreet::Settings,
+    network: &dyn Network,
+    clock: &Clock,
+    dice: &Dice,
+) -> Result<Arc<dyn ContactDestination>, AssemblyError> {
+    let transport = transport(network, &settings.base_url, propstreet::TIMEOUT)?;
+    Ok(Arc::new(Propstreet::new(settings.clone(), transport, clock.clone(), dice.clone())))
+}
+
+fn open(source: &SourceConfig, network: &dyn Network, clock: &Clock, dice: &Dice) -> Result<Source, AssemblyError> {
+    let transport = transport(network, source.crm.base_url(), crm::default_timeout())?;
+    Ok(Source {
+        name: source.name.clone(),
+        namespace: source.namespace.clone(),
+        kind: source.kind.as_str(),
+        first_run: source.first_run,
+        mapper: source.mapper.clone(),
+        crm: crm::open(source.crm.clone(), source.mapper.fields().clone(), transport, clock.clone(), dice.clone()),
+    })
+}
+
+fn transport(network: &dyn Network, base: &Url, timeout: Duration) -> Result<Arc<dyn Transport>, AssemblyError> {
+    network.transport(base, timeout).map_err(|cause| {
+        let host = base.host_str().unwrap_or_default().to_owned();
+        AssemblyError::Client { host, cause }
+    })
+}

@@ -1,0 +1,307 @@
+//! `propsync explain`: the one answer to "why is this person (not) in Propstreet?", from the ledger alone.
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::assembly::ref_rules;
+use crate::cli::Global;
+use crate::cli::envelope::{Failure, Report, data};
+use crate::cli::exit::Exit;
+use crate::cli::print::counted;
+use crate::clock::Clock;
+use crate::domain::Timestamp;
+use crate::domain::identity::{RefKey, RefRules};
+use crate::domain::plan::{Indexed, Standing};
+use crate::ledger::Ledger;
+use crate::ledger::error::LedgerError;
+use crate::ledger::events::{Event, Told};
+use crate::ledger::rows::{Row, View};
+
+/// The arguments of `explain`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  propsync explain hubspot:12345
+  propsync explain salesforce:0035g00000ABCDE
+  propsync explain anna@example.com")]
+pub struct Explain {
+    /// A reference NAMESPACE:ID, or an e-mail address
+    #[arg(value_name = "NS:ID or E-MAIL", value_parser = subject)]
+    pub subject: Subject,
+}
+
+/// Who is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// A record, as typed.
+    Reference {
+        /// Before the first colon.
+        namespace: String,
+        /// All after it.
+        id: String,
+    },
+    /// Everyone with this address.
+    Email(String),
+}
+
+fn subject(text: &str) -> Result<Subject, String> {
+    match text.split_once(':') {
+        Some((namespace, id)) if !namespace.is_empty() && !id.is_empty() && !namespace.contains('@') => {
+            Ok(Subject::Reference { namespace: namespace.to_owned(), id: id.to_owned() })
+        }
+        None if text.contains('@') => Ok(Subject::Email(text.to_owned())),
+        _ => Err("write NAMESPACE:ID, for example hubspot:12345, or an e-mail address".to_owned()),
+    }
+}
+
+/// What the ledger says about whoever was asked about.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct ExplainReport {
+    /// One entry a record; empty when the ledger knows nobody.
+    pub records: Vec<Answer>,
+}
+
+/// What the ledger says about one record.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Answer {
+    /// `namespace:id`.
+    pub reference: String,
+    /// Whether it is in Propstreet, in one sentence that answers the question.
+    pub verdict: String,
+    /// Propstreet's id, when there is one.
+    pub propstreet_id: Option<String>,
+    /// The last outcome.
+    pub outcome: Option<String>,
+    /// Its reason code.
+    pub reason: Option<String>,
+    /// What exactly; upstream words as they came, redacted.
+    pub detail: Option<String>,
+    /// Whose matter it is: the record's, the mapping's, Propstreet's, or a decision's.
+    pub whose: Option<String>,
+    /// What to do about it.
+    pub remedy: Option<String>,
+    /// When it will be tried again by itself.
+    pub next_try: Option<Timestamp>,
+    /// What was decided so far, oldest first.
+    pub events: Vec<Happening>,
+}
+
+/// One decision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Happening {
+    /// When.
+    pub at: Timestamp,
+    /// What, in one line.
+    pub what: String,
+}
+
+/// How many of a record's decisions are shown.
+const EVENTS: usize = 20;
+
+/// Reads the ledger, also beside a process that writes it; asks no upstream.
+pub async fn run(global: &Global, arguments: &Explain) -> Report {
+    match explain(global, &arguments.subject).await {
+        Ok(report) => report.answer(),
+        Err(failure) => Report::failed("explain", failure),
+    }
+}
+
+async fn explain(global: &Global, subject: &Subject) -> Result<ExplainReport, Failure> {
+    let config = global.configured_without_secrets()?;
+    let ledger = Ledger::open_for_reading(&config.ledger).await.map_err(|error| Failure::from(&error))?;
+    let rules = ref_rules(&config);
+    let report = find(&ledger, &rules, subject, Clock::system().now()).await.map_err(|error| Failure::from(&error));
+    ledger.close().await;
+    report
+}
+
+async fn find(
+    ledger: &Ledger,
+    rules: &RefRules,
+    subject: &Subject,
+    now: Timestamp,
+) -> Result<ExplainReport, LedgerError> {
+    let keys = match subject {
+        Subject::Reference { namespace, id } => vec![rules.key(namespace, id)],
+        Subject::Email(address) => ledger.refs_by_email(ledger.keyed().email(address)).await?,
+    };
+    let mut records = Vec::new();
+    for key in keys {
+        let View { row, intent: _, holders } = ledger.view(key.clone(), None, now).await?;
+        if row.is_none() && holders.by_ref.is_none() {
+            continue;
+        }
+        let events = ledger.events(key.clone(), EVENTS).await?;
+        records.push(Answer::of(&key, row, holders.by_ref, events));
+    }
+    Ok(ExplainReport { records })
+}
+
+impl Happening {
+    /// An event whose words were erased tells nothing any more.
+    fn of(event: Event) -> Option<Self> {
+        let Told { at, what, note, .. } = event.told?;
+        Some(Self { at, what: if note.is_empty() { what } else { format!("{what}: {note}") } })
+    }
+}
+
+impl ExplainReport {
+    /// The answer. Nobody known is a finding too, told apart by exit 1.
+    #[must_use]
+    pub fn answer(&self) -> Report {
+        if self.records.is_empty() {
+            let failure = Failure::new(
+                Exit::Failed,
+                "unknown_record",
+                "the ledger knows no such record: no pass has read it",
+                "check the spelling; if it is right, the CRM did not show it: propsync sync",
+            );
+            return Report { result: data(self), ..Report::failed("explain", failure) };
+        }
+        let summary = match &self.records[..] {
+            [one] => format!("{}: {}", one.reference, one.verdict),
+            several => counted(several.len() as u64, "record"),
+        };
+        let texts: Vec<String> = self.records.iter().map(Answer::text).collect();
+        let text = texts.join("\n\n");
+        Report { command: "explain", exit: Exit::Fine, summary, result: data(self), text, error: None }
+    }
+}
+
+impl Answer {
+    fn of(key: &RefKey, row: Option<Row>, holder: Option<Indexed>, events: Vec<Event>) -> Self {
+        let Some(row) = row else {
+            let holder = holder.map(|contact| contact.id);
+            return Self {
+                reference: key.to_string(),
+                verdict: format!(
+                    "on contact {} in Propstreet, not synced by this ledger",
+                    holder.as_deref().unwrap_or("?")
+                ),
+                propstreet_id: holder,
+                outcome: None,
+                reason: None,
+                detail: None,
+                whose: None,
+                remedy: None,
+                next_try: None,
+                events: Vec::new(),
+            };
+        };
+        let complaint = row.complaint.clone();
+        Self {
+            reference: key.to_string(),
+            verdict: verdict(&row),
+            outcome: row.outcome.map(|outcome| outcome.as_str().to_owned()),
+            detail: complaint.as_ref().map(|complaint| complaint.detail.clone()).or(row.first_cause),
+            whose: complaint.as_ref().map(|complaint| complaint.reason.whose().to_owned()),
+            remedy: complaint.map(|complaint| complaint.reason.remedy().to_owned()),
+            reason: row.reason,
+            propstreet_id: row.propstreet_id,
+            next_try: row.next_try,
+            events: events.into_iter().rev().filter_map(Happening::of).collect(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut lines = vec![format!("{}: {}", self.reference, self.verdict)];
+        lines.extend(self.events.iter().map(|event| format!("    {}  {}", second(event.at), event.what)));
+        if let Some(reason) = &self.reason {
+            let detail = self.detail.as_ref().map_or(String::new(), |detail| format!(": {detail}"));
+            lines.push(format!("    why: {reason}{detail}"));
+        }
+        if let Some(whose) = &self.whose {
+            lines.push(format!("    whose: {whose}"));
+        }
+        if let Some(at) = self.next_try {
+            // Of a record that needs a person, a bare "tried again" would read as if nobody were needed.
+            let until = if self.remedy.is_some() { "until it is mended, " } else { "" };
+            lines.push(format!("    {until}tried again by itself at {}", second(at)));
+        }
+        if let Some(remedy) = &self.remedy {
+            lines.push(format!("    fix: {remedy}"));
+        }
+        lines.join("\n")
+    }
+}
+
+/// The first line: is this person there, and if not, in one clause why.
+fn verdict(row: &Row) -> String {
+    let contact = row.propstreet_id.as_deref().unwrap_or("?");
+    match &row.standing {
+        Standing::Settled { .. } if row.drifted => {
+            format!("in Propstreet as contact {contact}; it has changed in the CRM since, and changes are ignored")
+        }
+        Standing::Settled { .. } => format!("in Propstreet as contact {contact}"),
+        Standing::Quarantined { .. } => "not in Propstreet: it needs a person".to_owned(),
+        Standing::Deferred { .. } => "not in Propstreet yet: it will be tried again by itself".to_owned(),
+        Standing::Intended => "being written: the next sync looks up what became of it".to_owned(),
+        Standing::Deleted => "deleted in Propstreet by someone, and that is respected".to_owned(),
+        Standing::Moved(survivor) => format!("merged into {survivor} in the CRM"),
+        Standing::Unknown => "not in Propstreet: it was left alone".to_owned(),
+    }
+}
+
+fn second(at: Timestamp) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::{assert_json_snapshot, assert_snapshot};
+
+    use super::*;
+    use crate::cli::envelope::parsed;
+    use crate::domain::failure::Reason;
+
+    #[test]
+    fn a_subject_is_a_reference_or_an_address() {
+        let reference = |namespace: &str, id: &str| Subject::Reference { namespace: namespace.into(), id: id.into() };
+        assert_eq!(subject("hubspot:12345"), Ok(reference("hubspot", "12345")));
+        assert_eq!(subject("csv-import:a:b@c"), Ok(reference("csv-import", "a:b@c")));
+        assert_eq!(subject("anna@example.com"), Ok(Subject::Email("anna@example.com".to_owned())));
+        for text in ["", "12345", ":12345", "hubspot:", "a@b:c"] {
+            assert!(subject(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_line_answers_the_question() {
+        let at = |seconds: i64| Timestamp::from_timestamp(1_800_000_000 + seconds, 0).expect("a time");
+        let record = Answer {
+            reference: "hubspot:12345".to_owned(),
+            verdict: "not in Propstreet: it needs a person".to_owned(),
+            propstreet_id: None,
+            outcome: Some("quarantined".to_owned()),
+            reason: Some(Reason::EmailTaken.code().to_owned()),
+            detail: Some("contact 8812 has the address, under another name".to_owned()),
+            whose: Some(Reason::EmailTaken.whose().to_owned()),
+            remedy: Some(Reason::EmailTaken.remedy().to_owned()),
+            next_try: Some(at(86_400)),
+            events: vec![Happening { at: at(0), what: "quarantined: email_taken".to_owned() }],
+        };
+        assert_snapshot!(ExplainReport { records: vec![record] }.answer().text, @"
+        hubspot:12345: not in Propstreet: it needs a person
+            2027-01-15T08:00:00Z  quarantined: email_taken
+            why: email_taken: contact 8812 has the address, under another name
+            whose: nobody's: it needs a decision
+            until it is mended, tried again by itself at 2027-01-16T08:00:00Z
+            fix: compare both people; give one of them another address, or add the reference in Propstreet by hand
+        ");
+        assert_json_snapshot!(parsed(&ExplainReport::default().answer()), @r#"
+        {
+          "command": "explain",
+          "error": {
+            "code": "unknown_record",
+            "message": "the ledger knows no such record: no pass has read it",
+            "remedy": "check the spelling; if it is right, the CRM did not show it: propsync sync"
+          },
+          "ok": false,
+          "result": {
+            "records": []
+          },
+          "summary": "the ledger knows no such record: no pass has read it"
+        }
+        "#);
+    }
+}

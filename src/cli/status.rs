@@ -1,0 +1,316 @@
+//! `propsync status`: how every upstream is. Prints what the ledger says; the age of the last good poll comes first,
+//! because silence is the worst fault.
+
+use std::collections::{BTreeMap, HashSet};
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::Global;
+use crate::cli::envelope::{Failure, Report, data};
+use crate::cli::exit::Exit;
+use crate::cli::print::{counted, grouped, table};
+use crate::cli::wait::spoken;
+use crate::clock::Clock;
+use crate::config::tree::{Config, SourceConfig};
+use crate::domain::Timestamp;
+use crate::domain::pass::PassKind;
+use crate::ledger::Ledger;
+use crate::ledger::error::LedgerError;
+use crate::ledger::passes::{PassRow, PassState};
+use crate::ledger::summary::SourceSummary;
+
+/// The arguments of `status`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  propsync status
+  propsync status --json")]
+pub struct Status {}
+
+/// How the installation is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StatusReport {
+    /// When the question was asked.
+    pub at: Timestamp,
+    /// One entry a source.
+    pub sources: Vec<SourceStatus>,
+    /// Contacts of Propstreet that the ledger's index knows.
+    pub indexed: u64,
+    /// What to do, each a sentence that ends in a command.
+    pub next: Vec<String>,
+}
+
+/// How one source is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct SourceStatus {
+    /// The source.
+    pub name: String,
+    /// When it was last read to the end.
+    pub last_good: Option<Timestamp>,
+    /// Up to where the CRM is known.
+    pub watermark: Option<Timestamp>,
+    /// When the newest pass began, if it has not ended: it is under way, or its process died.
+    pub unfinished: Option<Timestamp>,
+    /// Why the newest pass was not green, in one line.
+    pub trouble: Option<String>,
+    /// Records that are in Propstreet.
+    pub settled: u64,
+    /// Records that need a person, by reason.
+    pub quarantined: BTreeMap<String, u64>,
+    /// The reference of the one that has waited longest.
+    pub longest_quarantined: Option<String>,
+    /// Records that will be tried again by themselves.
+    pub deferred: u64,
+    /// When the next of them is due.
+    pub next_try: Option<Timestamp>,
+    /// Records that changed in the CRM since they were sent.
+    pub drifted: u64,
+    /// Records that were sent under an older map.
+    pub old_mapping: u64,
+}
+
+/// Reads the ledger, also beside a process that writes it; asks no upstream.
+pub async fn run(global: &Global) -> Report {
+    match status(global).await {
+        Ok(report) => report.answer(),
+        Err(failure) => Report::failed("status", failure),
+    }
+}
+
+async fn status(global: &Global) -> Result<StatusReport, Failure> {
+    let config = global.configured_without_secrets()?;
+    let at = Clock::system().now();
+    let ledger = Ledger::open_for_reading(&config.ledger).await.map_err(|error| Failure::from(&error))?;
+    let report = read(&config, &ledger, at).await.map_err(|error| Failure::from(&error));
+    ledger.close().await;
+    report
+}
+
+async fn read(config: &Config, ledger: &Ledger, at: Timestamp) -> Result<StatusReport, LedgerError> {
+    let mut summary = ledger.summary(at).await?;
+    let mut sources = Vec::new();
+    for source in &config.sources {
+        let counts = summary.sources.remove(&source.name).unwrap_or_default();
+        sources.push(source_status(source, counts, ledger).await?);
+    }
+    let mut said = HashSet::new();
+    // What stops all sources needs to be said once.
+    let next = sources.iter().flat_map(SourceStatus::next).filter(|step| said.insert(step.clone())).collect();
+    Ok(StatusReport { at, sources, indexed: summary.index_size, next })
+}
+
+async fn source_status(
+    source: &SourceConfig,
+    counts: SourceSummary,
+    ledger: &Ledger,
+) -> Result<SourceStatus, LedgerError> {
+    let passes = ledger.last_passes(&source.name).await?;
+    let newest = passes.iter().max_by_key(|pass| pass.pass);
+    let reading = |pass: &&PassRow| pass.green() && matches!(pass.kind, PassKind::Poll | PassKind::Backfill);
+    let current = source.mapper.version();
+    let old = counts.by_mapping.iter().filter(|(version, _)| **version != current);
+    let longest = ledger.quarantined(Some(source.name.clone()), 1).await?;
+    Ok(SourceStatus {
+        name: source.name.clone(),
+        last_good: passes.iter().filter(reading).filter_map(|pass| pass.ended).max(),
+        watermark: ledger.cursor(&source.name, PassKind::Poll).await?.watermark,
+        unfinished: newest.filter(|pass| pass.state == PassState::Open).map(|pass| pass.began),
+        trouble: newest.and_then(|pass| match pass.state {
+            PassState::Complete | PassState::Open => None,
+            PassState::Interrupted => Some("interrupted".to_owned()),
+            PassState::Incomplete => Some(pass.trouble.clone().unwrap_or_else(|| "incomplete".to_owned())),
+        }),
+        settled: counts.settled,
+        old_mapping: old.map(|(_, count)| count).sum(),
+        quarantined: counts.quarantined,
+        longest_quarantined: longest.first().map(|row| row.key.to_string()),
+        deferred: counts.deferred,
+        next_try: counts.next_try,
+        drifted: counts.drifted,
+    })
+}
+
+impl StatusReport {
+    /// The answer: fine only if every source's newest pass was.
+    #[must_use]
+    pub fn answer(&self) -> Report {
+        let troubled = self.sources.iter().filter(|source| source.trouble.is_some()).count() as u64;
+        let known: u64 = self.sources.iter().map(|source| source.settled).sum();
+        let held: u64 = self.sources.iter().map(SourceStatus::held).sum();
+        let mut summary = format!("{} in Propstreet, {} in quarantine", counted(known, "record"), grouped(held));
+        if troubled > 0 {
+            summary.push_str(&format!("; {} in trouble", counted(troubled, "source")));
+        }
+        Report {
+            command: "status",
+            exit: if troubled > 0 { Exit::Degraded } else { Exit::Fine },
+            text: self.text(&summary),
+            summary,
+            result: data(self),
+            error: None,
+        }
+    }
+
+    fn text(&self, summary: &str) -> String {
+        let head = ["source", "last good pass", "#in propstreet", "#quarantine", "#waiting", "#changed since", "state"];
+        let rows: Vec<Vec<String>> = self.sources.iter().map(|source| source.row(self.at)).collect();
+        let mut text = format!("{}\n\n{summary}", table(&head, &rows));
+        for (name, reasons) in self.sources.iter().map(|source| (&source.name, &source.quarantined)) {
+            let reasons: Vec<String> =
+                reasons.iter().map(|(reason, count)| format!("{} {reason}", grouped(*count))).collect();
+            if !reasons.is_empty() {
+                text.push_str(&format!("\nquarantine of {name}: {}", reasons.join(", ")));
+            }
+        }
+        for step in &self.next {
+            text.push_str(&format!("\nnext: {step}"));
+        }
+        text
+    }
+}
+
+impl SourceStatus {
+    /// What a person can do about it.
+    fn next(&self) -> Vec<String> {
+        let mut steps = Vec::new();
+        match self.trouble.as_deref() {
+            Some("credential") => {
+                steps.push(format!("its credential was refused; renew it, then propsync sync {}", self.name));
+            }
+            Some("Propstreet: credential") => {
+                steps.push("Propstreet's credential was refused; renew it, then propsync sync".to_owned());
+            }
+            Some(_) => steps.push(format!("propsync sync {}", self.name)),
+            None if self.unfinished.is_some() => {
+                steps.push(format!(
+                    "if no propsync runs now, its pass was cut off; propsync sync {} goes on",
+                    self.name
+                ));
+            }
+            None if self.last_good.is_none() => steps.push(format!("propsync sync {}", self.name)),
+            None => {}
+        }
+        if let Some(reference) = &self.longest_quarantined {
+            steps.push(format!("propsync explain {reference} says what it needs to leave quarantine"));
+        }
+        if self.old_mapping > 0 {
+            let old = counted(self.old_mapping, "record");
+            steps.push(format!("{old} of {} were mapped by older rules and stay as they are", self.name));
+        }
+        steps
+    }
+
+    fn held(&self) -> u64 {
+        self.quarantined.values().sum()
+    }
+
+    fn row(&self, at: Timestamp) -> Vec<String> {
+        vec![
+            self.name.clone(),
+            self.last_good.map_or("never".to_owned(), |then| format!("{} ago", spoken(seconds(then, at)))),
+            grouped(self.settled),
+            grouped(self.held()),
+            grouped(self.deferred),
+            grouped(self.drifted),
+            self.state(at),
+        ]
+    }
+
+    fn state(&self, at: Timestamp) -> String {
+        match (&self.trouble, self.unfinished, self.last_good) {
+            (Some(trouble), _, _) => trouble.clone(),
+            (None, Some(began), _) => format!("begun {} ago, not ended", spoken(seconds(began, at))),
+            (None, None, None) => "not synced yet".to_owned(),
+            (None, None, Some(_)) => "fine".to_owned(),
+        }
+    }
+}
+
+fn seconds(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from((to - from).num_seconds()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::{assert_json_snapshot, assert_snapshot};
+
+    use super::*;
+    use crate::cli::envelope::parsed;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_timestamp(1_800_000_000 + seconds, 0).expect("a time")
+    }
+
+    #[test]
+    fn a_source_without_a_pass_is_not_called_fine() {
+        let source = SourceStatus { name: "hubspot".to_owned(), ..SourceStatus::default() };
+        assert_eq!(
+            (source.state(at(0)).as_str(), source.next()),
+            ("not synced yet", vec!["propsync sync hubspot".to_owned()])
+        );
+    }
+
+    #[test]
+    fn the_age_of_the_last_good_pass_comes_first() {
+        let report = StatusReport {
+            at: at(0),
+            indexed: 84_110,
+            sources: vec![
+                SourceStatus {
+                    name: "hubspot".to_owned(),
+                    last_good: Some(at(-12)),
+                    watermark: Some(at(-15)),
+                    settled: 84_102,
+                    quarantined: [("email_taken".to_owned(), 5), ("invalid_field".to_owned(), 2)].into(),
+                    deferred: 1,
+                    next_try: Some(at(60)),
+                    ..SourceStatus::default()
+                },
+                SourceStatus {
+                    name: "pipedrive".to_owned(),
+                    trouble: Some("credential".to_owned()),
+                    ..SourceStatus::default()
+                },
+                SourceStatus {
+                    name: "salesforce".to_owned(),
+                    last_good: Some(at(-7200)),
+                    unfinished: Some(at(-90)),
+                    ..SourceStatus::default()
+                },
+            ],
+            next: vec!["renew the token of pipedrive, then propsync sync pipedrive".to_owned()],
+        };
+        let answer = report.answer();
+        assert_eq!(answer.exit, Exit::Degraded);
+        assert_snapshot!(answer.text, @"
+        source      last good pass  in propstreet  quarantine  waiting  changed since  state
+        hubspot     12 s ago               84,102           7        1              0  fine
+        pipedrive   never                       0           0        0              0  credential
+        salesforce  2 h 0 min ago               0           0        0              0  begun 1 min ago, not ended
+
+        84,102 records in Propstreet, 7 in quarantine; 1 source in trouble
+        quarantine of hubspot: 5 email_taken, 2 invalid_field
+        next: renew the token of pipedrive, then propsync sync pipedrive
+        ");
+        assert_json_snapshot!(parsed(&answer)["result"]["sources"][0], @r#"
+        {
+          "deferred": 1,
+          "drifted": 0,
+          "last_good": "2027-01-15T07:59:48Z",
+          "longest_quarantined": null,
+          "name": "hubspot",
+          "next_try": "2027-01-15T08:01:00Z",
+          "old_mapping": 0,
+          "quarantined": {
+            "email_taken": 5,
+            "invalid_field": 2
+          },
+          "settled": 84102,
+          "trouble": null,
+          "unfinished": null,
+          "watermark": "2027-01-15T07:59:45Z"
+        }
+        "#);
+    }
+}

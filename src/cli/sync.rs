@@ -1,0 +1,381 @@
+//! `propsync sync`: one pass now. Parses what is asked and prints the books.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::assembly::{Sockets, assemble};
+use crate::cli::envelope::{Failure, Report, data};
+use crate::cli::exit::{Exit, signalled};
+use crate::cli::print::{Progress, counted, grouped, table};
+use crate::cli::{Global, wait};
+use crate::clock::{Clock, Dice};
+use crate::config::problems::nearest;
+use crate::config::tree::{Config, SourceConfig};
+use crate::domain::pass::{Counts, Outcome};
+use crate::sync::engine::Source;
+use crate::sync::report;
+
+/// The arguments of `sync`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  propsync sync                      every source
+  propsync sync hubspot salesforce   these two
+  propsync sync --max-wait 2m        wait so long for an upstream that is down, then defer")]
+pub struct Sync {
+    /// The sources, by name; all of them when none is named
+    #[arg(value_name = "SOURCE")]
+    pub sources: Vec<String>,
+    /// How long to wait for an upstream that is down: 90s, 2m, 1h
+    #[arg(long, value_name = "SPAN", default_value = "120s", value_parser = wait::parse)]
+    pub max_wait: Duration,
+}
+
+/// Runs one pass over the chosen sources. A signal ends it where it stands; the next sync takes up what is open.
+pub async fn run(global: &Global, arguments: &Sync) -> Report {
+    match sync(global, arguments).await {
+        Ok(report) => report.answer("sync"),
+        Err(failure) => Report::failed("sync", failure),
+    }
+}
+
+async fn sync(global: &Global, arguments: &Sync) -> Result<SyncReport, Failure> {
+    let config = global.configured()?;
+    let chosen: Vec<String> = arguments.chosen(&config)?.into_iter().map(|source| source.name.clone()).collect();
+    let parts =
+        assemble(&config, &Sockets, Clock::system(), Dice::system()).await.map_err(|error| Failure::from(&error))?;
+    let line = global.manner().progress();
+    let sources: Vec<&Source> = parts.sources.iter().filter(|source| chosen.contains(&source.name)).collect();
+    let counted = Counting::new(line);
+    tracing::info!(config = %config.file.display(), sources = chosen.join(" "), "sync begins");
+    let result = tokio::select! {
+        reports = parts.engine.sync(&sources, arguments.max_wait, &counted) => Ok(SyncReport::of(reports)),
+        signal = signalled() => Err(interrupted(signal)),
+    };
+    drop(counted);
+    parts.engine.ledger.close().await;
+    result.iter().flat_map(|report| &report.sources).for_each(SourceReport::log);
+    result
+}
+
+/// What a signal leaves: everything that was settled, and announced writes that the next sync looks up.
+fn interrupted(signal: std::io::Result<Exit>) -> Failure {
+    let exit = signal.unwrap_or(Exit::Terminated);
+    Failure::new(
+        exit,
+        "interrupted",
+        "ended by a signal; what was settled is kept",
+        "run it again: it goes on where it stopped",
+    )
+}
+
+/// Counts records on the progress line as they end.
+pub(in crate::cli) struct Counting {
+    line: Progress,
+    ended: AtomicU64,
+    created: AtomicU64,
+}
+
+impl Counting {
+    pub(in crate::cli) fn new(line: Progress) -> Self {
+        Self { line, ended: AtomicU64::new(0), created: AtomicU64::new(0) }
+    }
+}
+
+impl report::Progress for Counting {
+    fn ended(&self, source: &str, outcome: Outcome) {
+        let ended = self.ended.fetch_add(1, Ordering::Relaxed) + 1;
+        let new = u64::from(outcome == Outcome::Created);
+        let created = self.created.fetch_add(new, Ordering::Relaxed) + new;
+        // A terminal shows no more than a few lines a second; a number a hundred records is plenty.
+        if ended.is_multiple_of(100) || ended < 100 {
+            self.line.say(format!("{} records, {} created ({source})", grouped(ended), grouped(created)));
+        }
+    }
+}
+
+impl Sync {
+    /// The sources that are meant, each once, in the configuration's order.
+    pub fn chosen<'c>(&self, config: &'c Config) -> Result<Vec<&'c SourceConfig>, Failure> {
+        let names = || config.sources.iter().map(|source| source.name.as_str());
+        if let Some(unknown) = self.sources.iter().find(|name| !names().any(|known| known == name.as_str())) {
+            let remedy = match nearest(unknown, names()) {
+                Some(meant) => format!("did you mean {meant}?"),
+                None => format!("configured are: {}", names().collect::<Vec<_>>().join(", ")),
+            };
+            return Err(Failure::new(Exit::Usage, "unknown_source", format!("no source is called {unknown}"), remedy));
+        }
+        let meant = |source: &&SourceConfig| self.sources.is_empty() || self.sources.contains(&source.name);
+        Ok(config.sources.iter().filter(meant).collect())
+    }
+}
+
+/// What a pass over the chosen sources did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct SyncReport {
+    /// One entry a source, failed ones too.
+    pub sources: Vec<SourceReport>,
+}
+
+/// What a pass over one source did.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SourceReport {
+    /// The source.
+    pub name: String,
+    /// Whether everything there was to read has been read.
+    pub complete: bool,
+    /// The books.
+    #[serde(flatten)]
+    pub counts: Counts,
+    /// Of the quarantined, those that were not in quarantine before.
+    pub newly_quarantined: u64,
+    /// What it cost.
+    pub requests: Requests,
+    /// How long it took, in seconds.
+    pub seconds: f64,
+    /// Why it stopped.
+    pub error: Option<Failure>,
+}
+
+/// Requests sent, retries included.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Requests {
+    /// To the CRM.
+    pub crm: u64,
+    /// To Propstreet.
+    pub propstreet: u64,
+}
+
+impl From<report::SourceReport> for SourceReport {
+    fn from(report: report::SourceReport) -> Self {
+        Self {
+            name: report.name,
+            complete: report.complete,
+            counts: report.counts,
+            newly_quarantined: report.newly_quarantined,
+            requests: Requests { crm: report.crm_requests, propstreet: report.propstreet_requests },
+            seconds: report.took.as_secs_f64(),
+            error: report.error.as_ref().map(Failure::from),
+        }
+    }
+}
+
+impl SourceReport {
+    /// How the program ends for this source alone.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        let degraded = !self.complete || !self.counts.balanced() || self.newly_quarantined > 0;
+        let books = if degraded { Exit::Degraded } else { Exit::Fine };
+        books.worse(self.error.as_ref().map_or(Exit::Fine, |failure| failure.exit))
+    }
+
+    fn log(&self) {
+        let Counts { read, created, quarantined, deferred, .. } = self.counts;
+        let (source, state) = (&self.name, self.state());
+        tracing::info!(source, state, read, created, quarantined, deferred, "sync ended");
+    }
+
+    fn state(&self) -> String {
+        match (&self.error, self.complete, self.counts.balanced()) {
+            (Some(failure), _, _) => failure.code.clone(),
+            (None, false, _) => "incomplete".to_owned(),
+            (None, true, false) => "books open".to_owned(),
+            (None, true, true) => "complete".to_owned(),
+        }
+    }
+}
+
+impl SyncReport {
+    /// What the engine reported, for print.
+    #[must_use]
+    pub fn of(reports: Vec<report::SourceReport>) -> Self {
+        Self { sources: reports.into_iter().map(SourceReport::from).collect() }
+    }
+
+    /// The answer to `command` (`sync`, or another verb whose answer is a pass).
+    #[must_use]
+    pub fn answer(&self, command: &'static str) -> Report {
+        let exit = self.sources.iter().map(SourceReport::exit).fold(Exit::Fine, Exit::worse);
+        let worst = self.sources.iter().filter_map(|source| source.error.as_ref().map(|error| (source, error)));
+        let error = worst.clone().find(|(_, error)| error.exit == exit).or_else(|| worst.clone().next());
+        let summary = self.summary();
+        Report {
+            command,
+            exit,
+            text: format!("{}\n\n{summary}{}", books(&self.sources), self.hint(exit)),
+            result: data(self),
+            error: error.map(|(source, error)| error.clone().within(&source.name)),
+            summary,
+        }
+    }
+
+    /// One line to read aloud: the sum, then what needs a person.
+    /// Why a sync that did its work does not end with 0.
+    fn hint(&self, exit: Exit) -> &'static str {
+        let newly = self.sources.iter().any(|source| source.newly_quarantined > 0);
+        if exit == Exit::Degraded && newly {
+            "\nexit 4: some records need a person; propsync status names them"
+        } else {
+            ""
+        }
+    }
+
+    fn summary(&self) -> String {
+        let sum = |count: fn(&Counts) -> u64| self.sources.iter().map(|source| count(&source.counts)).sum::<u64>();
+        let newly: u64 = self.sources.iter().map(|source| source.newly_quarantined).sum();
+        let mut parts = vec![format!("{} read", grouped(sum(|counts| counts.read)))];
+        for outcome in Outcome::ALL {
+            let count = self.sources.iter().map(|source| source.counts.of(outcome)).sum();
+            if count > 0 {
+                parts.push(format!("{} {}", grouped(count), outcome.as_str()));
+            }
+        }
+        let stopped = self.sources.iter().filter(|source| source.error.is_some() || !source.complete).count() as u64;
+        let mut line = format!("{}: {}", counted(self.sources.len() as u64, "source"), parts.join(", "));
+        if newly > 0 {
+            line.push_str(&format!("; {} newly in quarantine", grouped(newly)));
+        }
+        if stopped > 0 {
+            line.push_str(&format!("; {} not read to the end", counted(stopped, "source")));
+        }
+        line
+    }
+}
+
+/// The books as a table, a row a source. Outcomes that nobody had are left out: the rest still adds up to `read`.
+#[must_use]
+pub fn books(sources: &[SourceReport]) -> String {
+    let shown: Vec<Outcome> = Outcome::ALL
+        .into_iter()
+        .filter(|outcome| sources.iter().any(|source| source.counts.of(*outcome) > 0))
+        .collect();
+    let names: Vec<String> = shown.iter().map(|outcome| format!("#{}", outcome.as_str())).collect();
+    let head: Vec<&str> = ["source", "#read"]
+        .into_iter()
+        .chain(names.iter().map(String::as_str))
+        .chain(["#crm calls", "#propstreet calls", "#seconds", "state"])
+        .collect();
+    let rows: Vec<Vec<String>> = sources
+        .iter()
+        .map(|source| {
+            let outcomes = shown.iter().map(|outcome| grouped(source.counts.of(*outcome)));
+            [source.name.clone(), grouped(source.counts.read)]
+                .into_iter()
+                .chain(outcomes)
+                .chain([grouped(source.requests.crm), grouped(source.requests.propstreet)])
+                .chain([format!("{:.1}", source.seconds), source.state()])
+                .collect()
+        })
+        .collect();
+    table(&head, &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::{assert_json_snapshot, assert_snapshot};
+
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::*;
+    use crate::cli::envelope::parsed;
+    use crate::config::load;
+    use crate::domain::failure::Trouble;
+
+    fn source(name: &str, counts: Counts) -> SourceReport {
+        SourceReport {
+            name: name.to_owned(),
+            complete: true,
+            counts,
+            newly_quarantined: 0,
+            requests: Requests { crm: 3, propstreet: 1_201 },
+            seconds: 2.04,
+            error: None,
+        }
+    }
+
+    fn good() -> SourceReport {
+        source("hubspot", Counts { read: 1_210, created: 1_200, unchanged: 10, ..Counts::default() })
+    }
+
+    fn down() -> SourceReport {
+        let trouble = Trouble::Outage("connection refused".to_owned());
+        SourceReport { complete: false, error: Some(Failure::from(&trouble)), ..source("pipedrive", Counts::default()) }
+    }
+
+    #[test]
+    fn the_books_are_a_table_and_a_sentence() {
+        let quarantined = Counts { read: 3, created: 1, quarantined: 2, ..Counts::default() };
+        let third = SourceReport { newly_quarantined: 1, ..source("salesforce", quarantined) };
+        let report = SyncReport { sources: vec![good(), down(), third] }.answer("sync");
+        assert_snapshot!(report.text, @"
+        source       read  created  unchanged  quarantined  crm calls  propstreet calls  seconds  state
+        hubspot     1,210    1,200         10            0          3             1,201      2.0  complete
+        pipedrive       0        0          0            0          3             1,201      2.0  unreachable
+        salesforce      3        1          0            2          3             1,201      2.0  complete
+
+        3 sources: 1,213 read, 1,201 created, 10 unchanged, 2 quarantined; 1 newly in quarantine; 1 source not read to the end
+        ");
+        let document = parsed(&report);
+        assert_eq!(document["error"]["message"], "pipedrive: unreachable: connection refused");
+        assert_json_snapshot!(document["result"]["sources"][2], @r#"
+        {
+          "adopted": 0,
+          "complete": true,
+          "created": 1,
+          "deferred": 0,
+          "error": null,
+          "linked": 0,
+          "name": "salesforce",
+          "newly_quarantined": 1,
+          "quarantined": 2,
+          "read": 3,
+          "requests": {
+            "crm": 3,
+            "propstreet": 1201
+          },
+          "seconds": 2.04,
+          "skipped": 0,
+          "unchanged": 0,
+          "updated": 0
+        }
+        "#);
+    }
+
+    #[test]
+    fn sources_are_chosen_by_name_and_once() {
+        let rest = "kind = \"hubspot\"\nfirst_run = \"backfill\"\nauth = { kind = \"token\", token = \"t\" }\n";
+        let section = |name| format!("[sources.{name}]\n{rest}");
+        let propstreet = "[propstreet]\nauth = { kind = \"token\", token = \"t\" }\n";
+        let text = [propstreet, &section("hubspot_no"), &section("hubspot_se")].concat();
+        let config = load::parse(Path::new("p.toml"), &text, &BTreeMap::new()).expect("a correct file");
+        let chosen = |names: &[&str]| {
+            let sources = names.iter().map(|name| (*name).to_owned()).collect();
+            let chosen = Sync { sources, max_wait: Duration::ZERO }.chosen(&config);
+            chosen.map(|sources| sources.iter().map(|source| source.name.clone()).collect::<Vec<_>>())
+        };
+        assert_eq!(chosen(&[]).expect("all"), ["hubspot_no", "hubspot_se"]);
+        assert_eq!(chosen(&["hubspot_se", "hubspot_se"]).expect("one"), ["hubspot_se"]);
+        let failure = chosen(&["hubspot_sw"]).expect_err("unknown");
+        assert_eq!((failure.exit, failure.remedy.as_str()), (Exit::Usage, "did you mean hubspot_se?"));
+    }
+
+    #[test]
+    fn the_exit_code_follows_the_worst_source() {
+        let open = source("a", Counts { read: 2, created: 1, ..Counts::default() });
+        let deferred = source("b", Counts { read: 1, deferred: 1, ..Counts::default() });
+        for (sources, exit) in [
+            (vec![good()], Exit::Fine),
+            (vec![deferred], Exit::Fine),
+            (vec![good(), open.clone()], Exit::Degraded),
+            (vec![SourceReport { newly_quarantined: 1, ..good() }], Exit::Degraded),
+            (vec![SourceReport { complete: false, ..good() }], Exit::Degraded),
+            (vec![good(), down(), open], Exit::Environment),
+        ] {
+            assert_eq!(SyncReport { sources }.answer("sync").exit, exit);
+        }
+    }
+}
