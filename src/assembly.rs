@@ -16,7 +16,7 @@ use crate::ledger::error::LedgerError;
 use crate::mapping::defaults::Kind;
 use crate::propstreet::{self, Propstreet};
 use crate::sync::destination::ContactDestination;
-use crate::sync::engine::{Engine, Policy, Source};
+use crate::sync::engine::{Engine, Source};
 
 /// Everything a sync needs, wired.
 pub struct Parts {
@@ -92,8 +92,7 @@ pub async fn assemble(
     let propstreet = propstreet(&config.propstreet, network, &clock, &dice)?;
     let sources = config.sources.iter().map(|source| open(source, network, &clock, &dice)).collect::<Result<_, _>>()?;
     let ledger = Ledger::open(&config.ledger, clock.now()).await?;
-    let policy = Policy { email_conflict: config.email_conflict, role_addresses: Vec::new() };
-    let engine = Engine::new(ledger, propstreet, ref_rules(config), policy, clock, dice);
+    let engine = Engine::new(ledger, propstreet, ref_rules(config), config.policy.clone(), clock, dice);
     Ok(Parts { engine, sources })
 }
 

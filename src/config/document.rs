@@ -175,6 +175,24 @@ impl<'d> Section<'d> {
         None
     }
 
+    /// A list of texts, none of them empty. `None` when it is not written or at fault.
+    #[must_use]
+    pub fn texts(&self, key: &'static str) -> Option<Vec<String>> {
+        let ValueKind::Array(items) = &self.value(key)?.kind else {
+            self.fault(key, "is no list", "write texts in brackets, for example [\"one\", \"two\"]");
+            return None;
+        };
+        let text = |item: &Value| match &item.kind {
+            ValueKind::String(text) if !text.trim().is_empty() => Some(text.clone()),
+            _ => None,
+        };
+        let texts: Option<Vec<String>> = items.iter().map(text).collect();
+        if texts.is_none() {
+            self.fault(key, "holds something that is no text or empty", "write every item as a text in quotes");
+        }
+        texts
+    }
+
     /// A whole number within bounds, in the key's own unit.
     #[must_use]
     pub fn number(&self, key: &'static str, bounds: RangeInclusive<u32>) -> Option<u32> {

@@ -118,8 +118,8 @@ fn read(file: &Path, document: &Document) -> Option<Config> {
         admin(section);
     }
     root.close(&["alerts"]);
-    let (propstreet, email_conflict) = propstreet?;
-    Some(Config { file: file.to_owned(), propstreet, email_conflict, ledger: ledger?, sources: sources? })
+    let (propstreet, policy) = propstreet?;
+    Some(Config { file: file.to_owned(), propstreet, policy, ledger: ledger?, sources: sources? })
 }
 
 fn ledger(section: Section<'_>) -> Option<PathBuf> {
@@ -192,7 +192,7 @@ mod tests {
         let config = parsed(&format!("{PROPSTREET}{HUBSPOT}"), &[]).expect("a correct file");
         assert_eq!(config.propstreet.base_url.as_str(), "https://app.propstreet.com/");
         assert_eq!(config.propstreet.requests_per_minute, None, "left to what Propstreet announces");
-        assert_eq!(config.email_conflict, EmailConflict::Link);
+        assert_eq!(config.policy.email_conflict, EmailConflict::Link);
         assert_eq!(config.ledger, Path::new("/var/lib/propsync/ledger.sqlite"));
         let source = &config.sources[0];
         assert_eq!((source.name.as_str(), source.namespace.as_str()), ("hubspot", "hubspot"));
@@ -273,7 +273,7 @@ mod tests {
         p.toml:3:1: propstreet.bas_url: unknown key
             fix: did you mean `base_url`?
         p.toml:4:1: propstreet.timeout: unknown key
-            fix: remove it; known here: auth, base_url, email_conflict, requests_per_minute
+            fix: remove it; known here: auth, base_url, email_conflict, requests_per_minute, role_addresses
         p.toml:9:1: sources.hubspot.frist_run: unknown key
             fix: did you mean `first_run`?
         p.toml:10:2: ledgers: unknown key
@@ -310,6 +310,16 @@ mod tests {
         p.toml:8:13: sources.hubspot.first_run: `yes` is none of its values
             fix: write "backfill" or "from_now"
         "#);
+    }
+
+    #[test]
+    fn a_list_of_texts_is_nothing_else() {
+        for (value, what) in
+            [("\"kundvard\"", "is no list"), ("[1]", "holds something that"), ("[\" \"]", "holds something")]
+        {
+            let told = faults(&format!("{PROPSTREET}role_addresses = {value}\n{HUBSPOT}"));
+            assert!(told.contains(&format!("p.toml:3:18: propstreet.role_addresses: {what}")), "{told}");
+        }
     }
 
     #[test]
@@ -568,8 +578,17 @@ mod tests {
         for key in sources::PLANNED {
             assert!(planned.contains(key), "{key}");
         }
-        let built =
-            ["base_url", "auth", "requests_per_minute", "email_conflict", "path", "kind", "namespace", "region"];
+        let built = [
+            "base_url",
+            "auth",
+            "requests_per_minute",
+            "email_conflict",
+            "role_addresses",
+            "path",
+            "kind",
+            "namespace",
+            "region",
+        ];
         for key in built.into_iter().chain(["first_run", "on_change", "on_delete", "companies"]) {
             assert!(EXAMPLE.contains(&format!("\n{key} = ")), "{key}");
         }

@@ -7,12 +7,12 @@ use url::{Host, Url};
 use crate::config::document::{Section, Word};
 use crate::config::secrets;
 use crate::propstreet::{Auth, Settings};
-use crate::sync::engine::EmailConflict;
+use crate::sync::engine::{EmailConflict, Policy};
 
 const BASE_URL: &str = "https://app.propstreet.com";
 
 /// Reads the section. `None` when something in it is at fault, which it has reported.
-pub fn read(section: Section<'_>) -> Option<(Settings, EmailConflict)> {
+pub fn read(section: Section<'_>) -> Option<(Settings, Policy)> {
     let base_url = base_url(&section, Some(BASE_URL));
     section.require("auth", "add auth = { kind = \"client_credentials\", client_id = …, client_secret = … }");
     let auth = section.section("auth").and_then(auth);
@@ -28,9 +28,10 @@ pub fn read(section: Section<'_>) -> Option<(Settings, EmailConflict)> {
             ],
         ),
     };
+    let role_addresses = section.texts("role_addresses").unwrap_or_default();
     section.close(&[]);
-    let auth = auth?;
-    Some((Settings { base_url: base_url?, auth, requests_per_minute: pace }, email_conflict?))
+    let settings = Settings { base_url: base_url?, auth: auth?, requests_per_minute: pace };
+    Some((settings, Policy { email_conflict: email_conflict?, role_addresses }))
 }
 
 #[derive(Clone, Copy)]

@@ -8,7 +8,7 @@ use crate::crm;
 use crate::mapping::Mapper;
 use crate::mapping::defaults::Kind;
 use crate::propstreet;
-use crate::sync::engine::{EmailConflict, FirstRun};
+use crate::sync::engine::{FirstRun, Policy};
 
 /// Everything that is configured.
 #[derive(Debug, Clone)]
@@ -17,8 +17,8 @@ pub struct Config {
     pub file: PathBuf,
     /// How to reach Propstreet.
     pub propstreet: propstreet::Settings,
-    /// What to do when an address belongs to someone who is not provably the same person.
-    pub email_conflict: EmailConflict,
+    /// What the operator decided about people who may be one.
+    pub policy: Policy,
     /// The ledger's file.
     pub ledger: PathBuf,
     /// The CRMs, by name in alphabetical order. At least one.

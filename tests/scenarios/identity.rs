@@ -122,6 +122,21 @@ fn a_role_address_links_nobody() {
 }
 
 #[test]
+fn a_firm_may_name_roles_of_its_own() {
+    in_virtual_time(async {
+        for (roles, ending) in [("", "linked"), ("role_addresses = [\"kundvard\"]", "quarantined: email_taken")] {
+            let mut firm = empty_firm(21);
+            firm.extra.insert("propstreet", roles.to_owned());
+            let anna = person("Anna", "Berg", "Kundvård@berg.example");
+            let reference = firm.sandbox.plant(Crm::HubSpot, &anna);
+            firm.sandbox.propstreet.plant(held(&anna, &[]));
+            firm.sync().await;
+            assert!(firm.ending(&reference).await.starts_with(ending), "{roles}: {}", firm.ending(&reference).await);
+        }
+    });
+}
+
+#[test]
 fn two_records_of_one_crm_never_share_a_contact() {
     in_virtual_time(async {
         let firm = empty_firm(6);
