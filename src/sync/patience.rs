@@ -86,7 +86,7 @@ impl Patience {
         let until = *self.state().until.get_or_insert(now + self.max_wait);
         let until = until.min(*began.get_or_insert(now) + self.max_wait);
         if until <= now {
-            let cause = Trouble::Outage(trouble.to_string());
+            let cause = outage(trouble);
             self.lose(cause.clone());
             return Err(Stop::Propstreet(cause));
         }
@@ -96,7 +96,7 @@ impl Patience {
                 Ok(())
             }
             Err(still) => {
-                let cause = if still.passes() { Trouble::Outage(trouble.to_string()) } else { still };
+                let cause = if still.passes() { outage(trouble) } else { still };
                 self.lose(cause.clone());
                 Err(Stop::Propstreet(cause))
             }
@@ -119,5 +119,14 @@ impl Patience {
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The trouble as what it has come to be by lasting.
+fn outage(trouble: Trouble) -> Trouble {
+    match trouble {
+        Trouble::Outage(_) => trouble,
+        Trouble::Ambiguous(cause) | Trouble::NotSent { cause, .. } => Trouble::Outage(cause),
+        other => Trouble::Outage(other.to_string()),
     }
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use propsync::domain::pass::Outcome;
+use propsync::domain::plan::Standing;
 use propsync::sandbox::propstreet::contact::{Contact, ExternalRef, Labelled};
 use propsync::sandbox::propstreet::knobs::Knobs;
 use propsync::sandbox::truth::{Fate, Group};
@@ -71,8 +72,8 @@ struct Account {
 struct Story {
     firm: Firm,
     rng: fastrand::Rng,
-    /// Those whom Propstreet held by their address alone: once their name is misspelt in the CRM, nobody may link them.
-    by_address: BTreeSet<String>,
+    /// Those whom Propstreet held before: once their name is misspelt in the CRM, nobody may take them for the same.
+    held_before: BTreeSet<String>,
 }
 
 impl Story {
@@ -106,9 +107,7 @@ impl Story {
                 continue;
             }
             if let Some(contact) = planted(&group, &mut self.rng) {
-                if contact.refs.is_empty() {
-                    self.by_address.extend(group.records.iter().map(|known| shown(&known.reference)));
-                }
+                self.held_before.extend(group.records.iter().map(|known| shown(&known.reference)));
                 self.firm.sandbox.propstreet.plant(contact);
             }
         }
@@ -163,29 +162,52 @@ impl Story {
             account.complaints.push("a sync with nothing to do wrote to Propstreet".to_owned());
         }
         let report = self.firm.sandbox.check();
-        for missing in report.missing.iter().filter(|missing| !self.may_be_missing(missing)) {
+        for missing in report.missing.iter().filter(|missing| !self.may_be_put_aside(missing)) {
             let told = self.firm.history(missing).await;
             account.complaints.push(format!("missing {missing}: {told}"));
         }
+        account.complaints.extend(self.wrong_rows().await);
         account.complaints.extend(report.duplicates.iter().map(|r| format!("duplicate {r}")));
         account.complaints.extend(report.wrong.iter().map(|r| format!("wrong {r}")));
     }
 }
 
 impl Story {
-    fn may_be_missing(&self, reference: &str) -> bool {
+    /// The ledger must know of every reference of ours in Propstreet, and lead to the very contact that carries it.
+    async fn wrong_rows(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for contact in self.firm.contacts() {
+            let ours = contact.refs.iter().filter(|reference| known(&self.firm, reference));
+            for reference in ours.filter(|reference| !self.may_be_put_aside(&shown(reference))) {
+                let row = self.firm.row(reference).await;
+                let leads_to = row.as_ref().and_then(|row| row.propstreet_id.as_deref());
+                let settled = row.as_ref().is_some_and(|row| matches!(row.standing, Standing::Settled { .. }));
+                if !settled || leads_to != Some(&contact.id.to_string()) {
+                    let told = self.firm.history(&shown(reference)).await;
+                    wrong.push(format!(
+                        "{}: on contact {}, ledger says {leads_to:?}: {told}",
+                        shown(reference),
+                        contact.id
+                    ));
+                }
+            }
+        }
+        wrong
+    }
+
+    fn may_be_put_aside(&self, reference: &str) -> bool {
         let groups = self.firm.sandbox.truth().groups();
         let records = groups.iter().flat_map(|group| &group.records);
         let names: BTreeSet<&str> = records
             .filter(|known| shown(&known.reference) == reference)
             .flat_map(|known| known.forms.iter().map(|form| form.first.as_str()))
             .collect();
-        self.by_address.contains(reference) && names.len() > 1
+        self.held_before.contains(reference) && names.len() > 1
     }
 }
 
 fn shown(reference: &ExternalRef) -> String {
-    format!("{}:{}", reference.namespace, reference.id)
+    format!("{}:{}", reference.namespace.to_lowercase(), reference.id)
 }
 
 /// A story is set up inside the runtime, because its clock starts there.
@@ -206,7 +228,7 @@ impl Prologue {
             settings.contacts = contacts;
             settings.knobs = knobs;
         });
-        Story { firm, rng, by_address: BTreeSet::new() }.live().await
+        Story { firm, rng, held_before: BTreeSet::new() }.live().await
     }
 }
 
