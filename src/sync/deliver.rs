@@ -253,7 +253,7 @@ impl Delivery<'_> {
     /// Propstreet has the ref on a contact whose hashes agree: ours, without a request.
     async fn adopt(&mut self, holder: &plan::Indexed) -> Result<Turn, Halt> {
         let note = "Propstreet already had this reference".to_owned();
-        let ending = self.synced(Outcome::Adopted, holder.id.clone(), holder.etag.clone(), note)?;
+        let ending = self.synced(Outcome::Adopted, holder.id.clone(), holder.etag.clone(), note);
         self.settle(ending, None).await?;
         Ok(Turn::Done(Outcome::Adopted))
     }
@@ -338,16 +338,16 @@ impl Delivery<'_> {
     }
 
     pub(super) async fn settle_seen(&mut self, outcome: Outcome, seen: &Seen, note: &str) -> Result<Turn, Halt> {
-        let mut ending = self.synced(outcome, seen.id.clone(), seen.etag.clone(), note.to_owned())?;
+        let mut ending = self.synced(outcome, seen.id.clone(), seen.etag.clone(), note.to_owned());
         if let Ending::Synced { owned, .. } = &mut ending {
             *owned = index::fields(seen, self.desk.keyed());
         }
         Ok(Turn::Done(self.settle(ending, Some(seen)).await?))
     }
 
-    fn synced(&self, outcome: Outcome, id: String, etag: Option<String>, note: String) -> Result<Ending, Halt> {
+    fn synced(&self, outcome: Outcome, id: String, etag: Option<String>, note: String) -> Ending {
         let name = self.mapped.as_ref().ok().and_then(|c| self.desk.keyed().name(c.first_name(), c.last_name()));
-        Ok(Ending::Synced {
+        Ending::Synced {
             outcome,
             propstreet_id: id,
             etag,
@@ -357,7 +357,7 @@ impl Delivery<'_> {
             owned: Vec::new(),
             pending_employment: self.mapped.as_ref().is_ok_and(Contact::has_employment),
             note,
-        })
+        }
     }
 
     pub(super) async fn settle(&self, ending: Ending, seen: Option<&Seen>) -> Result<Outcome, Halt> {
