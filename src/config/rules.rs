@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use config::Value;
 
 use crate::config::document::Section;
+use crate::domain::kind::Kind;
 use crate::mapping::Mapper;
-use crate::mapping::defaults::Kind;
 use crate::mapping::rules::Rule;
 
 /// How a rule may be spelled.

@@ -9,7 +9,7 @@ use crate::config::rules;
 use crate::config::tree::SourceConfig;
 use crate::crm::{self, hubspot, pipedrive, salesforce};
 use crate::domain::identity::{MAX_NAMESPACE, RefRules};
-use crate::mapping::defaults::Kind;
+use crate::domain::kind::Kind;
 use crate::sync::engine::FirstRun;
 
 /// Keys of a source that are designed and refused.

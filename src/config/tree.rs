@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::crm;
+use crate::domain::kind::Kind;
 use crate::mapping::Mapper;
-use crate::mapping::defaults::Kind;
 use crate::propstreet;
 use crate::sync::engine::{FirstRun, Policy};
 

@@ -6,6 +6,7 @@ pub mod failure;
 pub mod fingerprint;
 pub mod identity;
 pub mod keyed;
+pub mod kind;
 pub mod limits;
 pub mod names;
 pub mod pass;
