@@ -151,7 +151,6 @@ impl<'a> Pass<'a> {
             if *standing == Standing::Unknown && floor.is_some_and(|floor| modified.is_none_or(|at| at < floor)) {
                 continue;
             }
-            self.count_read(&key);
             if let Some(rest) = plan::glance(standing, row.and_then(|row| row.modified), modified) {
                 self.count(&key, rest.outcome().into());
             } else if let Some(record) = record {
@@ -207,7 +206,6 @@ impl<'a> Pass<'a> {
         due.retain(|key| once.insert(key.clone()));
         while !due.is_empty() && self.desk.patience.lost().is_none() {
             let rest = due.split_off(due.len().min(DUE_AT_ONCE));
-            due.iter().for_each(|key| self.count_read(key));
             let ids = due.iter().map(|key| key.id.clone()).collect();
             let records = self.fetch(ids).await?;
             self.deliver_all(records.into_iter()).await?;
@@ -216,6 +214,7 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
+    /// A record is read when the engine has it in hand: an id that could not be fetched is not.
     fn count_read(&self, key: &RefKey) {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).books.read(key);
     }

@@ -104,6 +104,22 @@ fn a_crm_that_is_down_stops_only_itself() {
 }
 
 #[test]
+fn the_books_balance_also_where_a_crm_shows_ids_and_then_goes_down() {
+    in_virtual_time(async {
+        let firm = Firm::new(36, |settings| settings.contacts = 20);
+        firm.sync().await;
+        for id in firm.sandbox.hubspot.ids() {
+            firm.sandbox.hubspot.edit(&id, |person| person.title = Some("Chef".to_owned()));
+        }
+        firm.wait(Duration::from_secs(600)).await;
+        firm.sandbox.hubspot.faults().add(down().path("/batch/read"));
+        let reports = firm.sync().await;
+        assert!(reports.iter().all(|report| report.counts.balanced()), "{reports:?}");
+        assert_eq!(reports.iter().filter(|report| !report.complete).count(), 1, "{reports:?}");
+    });
+}
+
+#[test]
 fn a_refused_credential_is_no_outage_and_is_not_hammered() {
     in_virtual_time(async {
         let firm = Firm::new(34, |settings| settings.contacts = 30);
