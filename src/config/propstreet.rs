@@ -1,11 +1,10 @@
 //! The `[propstreet]` section, and what it shares with a source: addresses and the frame of a credential.
 
-use std::net::IpAddr;
-
-use url::{Host, Url};
+use url::Url;
 
 use crate::config::document::{Section, Word};
 use crate::config::secrets;
+use crate::domain::loopback::is_loopback;
 use crate::propstreet::{Auth, Settings};
 use crate::sync::engine::{EmailConflict, Policy};
 
@@ -106,15 +105,6 @@ pub fn base_url(section: &Section<'_>, default: Option<&str>) -> Option<Url> {
             None
         }
         None => Some(url),
-    }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => IpAddr::from(address).is_loopback(),
-        Some(Host::Ipv6(address)) => IpAddr::from(address).is_loopback(),
-        None => false,
     }
 }
 

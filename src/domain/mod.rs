@@ -8,6 +8,7 @@ pub mod identity;
 pub mod keyed;
 pub mod kind;
 pub mod limits;
+pub mod loopback;
 pub mod names;
 pub mod pass;
 pub mod plan;

@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::crm::request;
 use crate::domain::failure::Trouble;
 use crate::domain::identity::salesforce_id;
+use crate::domain::loopback::is_loopback;
 use crate::domain::redact::redact;
 use crate::http::body;
 use crate::http::client::{Call, Upstream};
@@ -164,15 +165,6 @@ fn api_host(instance: &str, base: &Url) -> Result<Url, Trouble> {
     Err(Trouble::Protocol(format!(
         "Salesforce's instance_url is on {host}, which is no host of Salesforce; nothing was sent there"
     )))
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
 }
 
 #[cfg(test)]
