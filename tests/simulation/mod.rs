@@ -175,13 +175,15 @@ impl Story {
 impl Story {
     /// The ledger must know of every reference of ours in Propstreet, and lead to the very contact that carries it.
     async fn wrong_rows(&self) -> Vec<String> {
+        let contacts = self.firm.contacts();
+        let rows = self.firm.rows(contacts.iter().flat_map(|contact| &contact.refs)).await;
         let mut wrong = Vec::new();
-        for contact in self.firm.contacts() {
+        for contact in &contacts {
             let ours = contact.refs.iter().filter(|reference| known(&self.firm, reference));
             for reference in ours.filter(|reference| !self.may_be_put_aside(&shown(reference))) {
-                let row = self.firm.row(reference).await;
-                let leads_to = row.as_ref().and_then(|row| row.propstreet_id.as_deref());
-                let settled = row.as_ref().is_some_and(|row| matches!(row.standing, Standing::Settled { .. }));
+                let row = rows.get(&self.firm.key(reference));
+                let leads_to = row.and_then(|row| row.propstreet_id.as_deref());
+                let settled = row.is_some_and(|row| matches!(row.standing, Standing::Settled { .. }));
                 if !settled || leads_to != Some(&contact.id.to_string()) {
                     let told = self.firm.history(&shown(reference)).await;
                     wrong.push(format!(

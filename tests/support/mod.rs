@@ -2,7 +2,7 @@
 
 pub mod network;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use propsync::assembly::{self, Parts};
 use propsync::clock::{Clock, Dice};
 use propsync::config::load;
 use propsync::domain::Timestamp;
-use propsync::domain::identity::RefRules;
+use propsync::domain::identity::{RefKey, RefRules};
 use propsync::domain::pass::Outcome;
 use propsync::ledger::Ledger;
 use propsync::ledger::rows::Row;
@@ -174,11 +174,21 @@ pub fn in_virtual_time<T>(story: impl Future<Output = T>) -> T {
 impl Firm {
     /// What the ledger says of a reference.
     pub async fn row(&self, reference: &ExternalRef) -> Option<Row> {
+        self.rows([reference]).await.into_values().next()
+    }
+
+    /// What the ledger says of these references, in one look.
+    pub async fn rows(&self, references: impl IntoIterator<Item = &ExternalRef>) -> HashMap<RefKey, Row> {
         let ledger = Ledger::open_for_reading(&self.ledger_path()).await.expect("a ledger");
-        let key = self.rules().key(&reference.namespace, &reference.id);
-        let row = ledger.rows(vec![key.clone()], self.clock.now()).await.expect("rows").remove(&key);
+        let keys = references.into_iter().map(|reference| self.key(reference)).collect();
+        let rows = ledger.rows(keys, self.clock.now()).await.expect("rows");
         ledger.close().await;
-        row
+        rows
+    }
+
+    /// The comparable form of a reference.
+    pub fn key(&self, reference: &ExternalRef) -> RefKey {
+        self.rules().key(&reference.namespace, &reference.id)
     }
 
     /// How a reference ended: the outcome, and the reason where there is one.
