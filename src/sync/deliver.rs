@@ -181,7 +181,7 @@ impl Delivery<'_> {
                 return Err(Halt::Defer(Wait::LookupLags, cause));
             }
         }
-        self.settle(Ending::Skipped { reason: SkipReason::Gone, drifted: false }, None).await
+        Ok(self.settle(Ending::Skipped { reason: SkipReason::Gone, drifted: false }, None).await?)
     }
 
     async fn run(&mut self) -> Result<Outcome, Halt> {
@@ -360,11 +360,8 @@ impl Delivery<'_> {
         }
     }
 
-    pub(super) async fn settle(&self, ending: Ending, seen: Option<&Seen>) -> Result<Outcome, Halt> {
-        Ok(self.commit(ending, seen).await?)
-    }
-
-    async fn commit(&self, ending: Ending, seen: Option<&Seen>) -> Result<Outcome, LedgerError> {
+    /// Commits how the record ended, with what Propstreet's answer showed.
+    async fn settle(&self, ending: Ending, seen: Option<&Seen>) -> Result<Outcome, LedgerError> {
         let engine = self.desk.engine;
         // What was sent before the record changed is not what it says now: the next sighting must not pass for known.
         let changed_since = self.memory.sent.is_some_and(|sent| Some(sent) != self.fingerprint);
@@ -400,7 +397,7 @@ impl Delivery<'_> {
         let told = self.memory.told.as_ref().map(|complaint| complaint.reason);
         let newly_quarantined =
             matches!(&ending, Ending::Quarantined { complaint, .. } if told != Some(complaint.reason));
-        let outcome = self.commit(ending, None).await?;
+        let outcome = self.settle(ending, None).await?;
         Ok(Ended { outcome, newly_quarantined })
     }
 
