@@ -115,13 +115,16 @@ fn propstreet(
 
 fn open(source: &SourceConfig, network: &dyn Network, clock: &Clock, dice: &Dice) -> Result<Source, AssemblyError> {
     let transport = transport(network, source.crm.base_url(), crm::default_timeout())?;
+    let wanted = crm::Wanted { fields: source.mapper.fields().clone(), optional: source.mapper.optional().clone() };
     Ok(Source {
         name: source.name.clone(),
         namespace: source.namespace.clone(),
         kind: source.kind.as_str(),
         first_run: source.first_run,
+        on_delete: source.on_delete,
+        guard: source.guard,
         mapper: source.mapper.clone(),
-        crm: crm::open(source.crm.clone(), source.mapper.fields().clone(), transport, clock.clone(), dice.clone()),
+        crm: crm::open(source.crm.clone(), wanted, transport, clock.clone(), dice.clone()),
     })
 }
 

@@ -41,7 +41,7 @@ impl Failure {
 impl From<&Trouble> for Failure {
     fn from(trouble: &Trouble) -> Self {
         let exit = match trouble {
-            Trouble::Protocol(_) => Exit::Failed,
+            Trouble::Protocol(_) | Trouble::TooLarge(_) => Exit::Failed,
             Trouble::Ambiguous(_)
             | Trouble::NotSent { .. }
             | Trouble::Outage(_)

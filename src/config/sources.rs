@@ -10,7 +10,7 @@ use crate::config::tree::SourceConfig;
 use crate::crm::{self, hubspot, pipedrive, salesforce};
 use crate::domain::identity::{MAX_NAMESPACE, RefRules};
 use crate::domain::kind::Kind;
-use crate::sync::engine::FirstRun;
+use crate::sync::engine::{FirstRun, OnDelete};
 
 /// Keys of a source that are designed and refused.
 pub(in crate::config) const PLANNED: [&str; 11] = [
@@ -74,7 +74,16 @@ fn source(section: Section<'_>, namespaces: &mut BTreeMap<String, String>) -> Op
     section.close(&PLANNED);
     policies.then_some(())?;
     let (kind, namespace, crm) = (kind?, namespace?, crm?);
-    Some(SourceConfig { name, namespace, kind, crm, first_run: first_run?, mapper: Arc::new(mapper?) })
+    Some(SourceConfig {
+        name,
+        namespace,
+        kind,
+        crm,
+        first_run: first_run?,
+        on_delete: OnDelete::Keep,
+        guard: None,
+        mapper: Arc::new(mapper?),
+    })
 }
 
 /// `[a-z][a-z0-9]*(_[a-z0-9]+)*`: double underscores separate the levels of an environment override.
@@ -124,7 +133,7 @@ fn crm(section: &Section<'_>, kind: Kind) -> Option<crm::Settings> {
     let crm = match kind {
         Kind::Salesforce => client(&auth).zip(base_url).map(|((client_id, client_secret), base_url)| {
             let auth = salesforce::Auth::ClientCredentials { client_id, client_secret };
-            crm::Settings::Salesforce(salesforce::Settings { base_url, auth })
+            crm::Settings::Salesforce(salesforce::Settings::new(base_url, auth))
         }),
         Kind::HubSpot => secret(&auth, "token").zip(base_url).map(|(token, base_url)| {
             crm::Settings::HubSpot(hubspot::Settings { base_url, auth: hubspot::Auth::Token { token } })

@@ -8,7 +8,7 @@ use crate::crm;
 use crate::domain::kind::Kind;
 use crate::mapping::Mapper;
 use crate::propstreet;
-use crate::sync::engine::{FirstRun, Policy};
+use crate::sync::engine::{FirstRun, OnDelete, Policy};
 
 /// Everything that is configured.
 #[derive(Debug, Clone)]
@@ -38,6 +38,10 @@ pub struct SourceConfig {
     pub crm: crm::Settings,
     /// What the first pass reads.
     pub first_run: FirstRun,
+    /// What becomes of people who are deleted there.
+    pub on_delete: OnDelete,
+    /// How many may go within a day before a person must look.
+    pub guard: Option<u32>,
     /// From its records to contacts.
     pub mapper: Arc<Mapper>,
 }

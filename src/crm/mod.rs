@@ -52,21 +52,31 @@ impl Settings {
     }
 }
 
-/// Opens the adapter. `fields` are the names the map reads (`Account.Name`, `jobtitle`, `custom_fields.KEY`): only they
-/// are asked for, and a record holds only them.
+/// What the map reads of a record: only that is asked for, and a record holds only that.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// By the names the map uses: `Account.Name`, `jobtitle`, `custom_fields.KEY`.
+    pub fields: BTreeSet<String>,
+    /// Those among them that the CRM need not have or show.
+    pub optional: BTreeSet<String>,
+}
+
+/// Opens the adapter.
 pub fn open(
     settings: Settings,
-    fields: BTreeSet<String>,
+    wanted: Wanted,
     transport: Arc<dyn Transport>,
     clock: Clock,
     dice: Dice,
 ) -> Arc<dyn ContactSource> {
     match settings {
         Settings::Salesforce(settings) => {
-            Arc::new(salesforce::Salesforce::new(settings, fields, transport, clock, dice))
+            Arc::new(salesforce::Salesforce::new(settings, wanted, transport, clock, dice))
         }
-        Settings::HubSpot(settings) => Arc::new(hubspot::HubSpot::new(settings, fields, transport, clock, dice)),
-        Settings::Pipedrive(settings) => Arc::new(pipedrive::Pipedrive::new(settings, fields, transport, clock, dice)),
+        Settings::HubSpot(settings) => Arc::new(hubspot::HubSpot::new(settings, wanted.fields, transport, clock, dice)),
+        Settings::Pipedrive(settings) => {
+            Arc::new(pipedrive::Pipedrive::new(settings, wanted.fields, transport, clock, dice))
+        }
     }
 }
 

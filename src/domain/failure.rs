@@ -26,6 +26,9 @@ pub enum Trouble {
     /// This credential may not do this.
     #[error("forbidden: {0}")]
     Forbidden(String),
+    /// The answer is larger than what is taken at once: to be asked for in smaller parts.
+    #[error("too large an answer: {0}")]
+    TooLarge(String),
     /// The upstream answered in a way this program does not understand, or refuses our request as malformed.
     #[error("unexpected answer: {0}")]
     Protocol(String),
@@ -41,6 +44,7 @@ impl Trouble {
             Self::Outage(_) => "unreachable",
             Self::Credential(_) => "credential",
             Self::Forbidden(_) => "forbidden",
+            Self::TooLarge(_) => "too_large",
             Self::Protocol(_) => "unexpected_answer",
         }
     }
@@ -54,6 +58,7 @@ impl Trouble {
             }
             Self::Credential(_) => "renew the secret named in the configuration, then run it again",
             Self::Forbidden(_) => "grant the permission or scope named above to the integration user",
+            Self::TooLarge(_) => "map fewer or smaller fields of this CRM, or report it with this message",
             Self::Protocol(_) => "check base_url and the API version; if both are right, report it with this message",
         }
     }

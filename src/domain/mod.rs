@@ -3,6 +3,7 @@
 pub mod address;
 pub mod contact;
 pub mod failure;
+pub mod finding;
 pub mod fingerprint;
 pub mod identity;
 pub mod keyed;

@@ -30,11 +30,22 @@ pub struct Sighting {
     pub record: Option<Record>,
 }
 
+/// A record that the CRM itself calls deleted (its bin, its feed of deletions), and not merged into one that lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Departed {
+    /// The CRM's id, canonical.
+    pub id: String,
+    /// The stamp of the deletion, where it has one.
+    pub modified: Option<Timestamp>,
+}
+
 /// One page of a listing.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Page {
     /// What the page shows, in the listing's order.
     pub sightings: Vec<Sighting>,
+    /// What the page shows as deleted. An id that is merely absent is not among them.
+    pub departed: Vec<Departed>,
     /// Where the next page starts. `None` only at the end *as the API documents it*; page length decides nothing.
     pub next: Option<Resume>,
 }
@@ -50,6 +61,30 @@ pub struct Window {
     pub lo: Timestamp,
     /// Exclusive upper bound, settled: the CRM can show no later commit below it, save by the overlap and the sweep.
     pub hi: Timestamp,
+}
+
+/// Propstreet's id of a person, for a field of the CRM's record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriteBack {
+    /// The CRM's id, canonical.
+    pub id: String,
+    /// What the field shall hold.
+    pub propstreet_id: String,
+}
+
+/// What became of one write-back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WrittenBack {
+    /// The field holds it now.
+    Written,
+    /// The field held it already; nothing was written.
+    AlreadyThere,
+    /// The CRM has the record no longer, or it became another.
+    Gone,
+    /// Busy for the moment: to be tried again.
+    Later(String),
+    /// The CRM will not take it: its words, redacted.
+    Refused(String),
 }
 
 /// The upstream account a source is bound to.

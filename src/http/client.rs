@@ -325,7 +325,7 @@ impl Inner {
             (Failure::NotSent(_), _) => {
                 Attempt::Failed { trouble: Trouble::NotSent { cause, retry_after: None }, harmless: true }
             }
-            (Failure::TooLarge(_), Effect::Read) => Attempt::Refused(Trouble::Protocol(cause)),
+            (Failure::TooLarge(_), Effect::Read) => Attempt::Refused(Trouble::TooLarge(cause)),
             (Failure::TooLarge(_), Effect::Write) => Attempt::Refused(Trouble::Ambiguous(cause)),
             (Failure::Lost(_), effect) => {
                 Attempt::Failed { trouble: Trouble::Ambiguous(cause), harmless: effect == Effect::Read }

@@ -19,8 +19,10 @@ struct Migration {
     sql: &'static str,
 }
 
-const MIGRATIONS: &[Migration] =
-    &[Migration { name: "0001_ledger.sql", sql: include_str!("../../migrations/0001_ledger.sql") }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { name: "0001_ledger.sql", sql: include_str!("../../migrations/0001_ledger.sql") },
+    Migration { name: "0002_departures.sql", sql: include_str!("../../migrations/0002_departures.sql") },
+];
 
 const BOOK: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (
     version INTEGER PRIMARY KEY, name TEXT NOT NULL, sha256 TEXT NOT NULL, applied_at INTEGER NOT NULL) STRICT";

@@ -50,6 +50,7 @@ impl fmt::Display for RuleFault {
 pub struct Mapper {
     steps: Vec<(Target, Step)>,
     fields: BTreeSet<String>,
+    optional: BTreeSet<String>,
     version: i64,
 }
 
@@ -100,7 +101,8 @@ impl Mapper {
             }
         }
         let fields = steps.iter().flat_map(|(_, step)| step.fields()).map(str::to_owned).collect();
-        if faults.is_empty() { Ok(Self { steps, fields, version }) } else { Err(faults) }
+        let optional = BTreeSet::new();
+        if faults.is_empty() { Ok(Self { steps, fields, optional, version }) } else { Err(faults) }
     }
 
     /// A number for these rules: the same after a restart, another after an edit that changes what they say.
@@ -113,6 +115,12 @@ impl Mapper {
     #[must_use]
     pub fn fields(&self) -> &BTreeSet<String> {
         &self.fields
+    }
+
+    /// Those of them that the CRM need not have or show: every rule that reads one says `optional = true`.
+    #[must_use]
+    pub fn optional(&self) -> &BTreeSet<String> {
+        &self.optional
     }
 
     /// The contact a record becomes.

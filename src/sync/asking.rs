@@ -60,7 +60,9 @@ impl Delivery<'_> {
                 Err(Trouble::Forbidden(cause)) => {
                     return Err(Halt::Quarantine(Complaint::new(Reason::Forbidden, cause)));
                 }
-                Err(Trouble::Protocol(cause)) => return Err(Halt::Defer(Wait::RecordFails, cause)),
+                Err(Trouble::Protocol(cause) | Trouble::TooLarge(cause)) => {
+                    return Err(Halt::Defer(Wait::RecordFails, cause));
+                }
             }
         }
     }

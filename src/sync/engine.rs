@@ -41,6 +41,17 @@ pub enum FirstRun {
     FromNow,
 }
 
+/// What to do in Propstreet about a person whom the CRM has deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDelete {
+    /// Nothing.
+    Keep,
+    /// Mark the contact with a tag.
+    Tag,
+    /// Delete the contact, if nobody else stands behind it.
+    Delete,
+}
+
 /// One configured CRM account.
 pub struct Source {
     /// Its name.
@@ -51,6 +62,10 @@ pub struct Source {
     pub kind: &'static str,
     /// What to do at first.
     pub first_run: FirstRun,
+    /// What to do about people who are deleted there.
+    pub on_delete: OnDelete,
+    /// How many people may go within a day before a person must look; by default 5 % of the source's, within 10 and 50.
+    pub guard: Option<u32>,
     /// Record to contact.
     pub mapper: Arc<Mapper>,
     /// The CRM.

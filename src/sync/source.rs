@@ -1,4 +1,4 @@
-//! What the engine asks of a CRM. Nothing here is optional: what one CRM cannot do, the engine does not ask.
+//! What the engine asks of a CRM. What only some can do is a question of its own that the others need not answer.
 
 use std::time::Duration;
 
@@ -6,15 +6,22 @@ use futures_util::future::BoxFuture;
 
 use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
-use crate::domain::record::{Account, Page, Record, Resume, Window};
+use crate::domain::finding::Finding;
+use crate::domain::record::{Account, Page, Record, Resume, Window, WriteBack, WrittenBack};
 
-/// One CRM account, read only.
+/// One CRM account.
 pub trait ContactSource: Send + Sync {
     /// The upstream account behind the credential. Called once, before anything else is trusted.
     fn account(&self) -> BoxFuture<'_, Result<Account, Trouble>>;
 
+    /// Checks the rights and fields the configuration needs, with reads only. Asked before anything is read, and by
+    /// `doctor`. A field that is not there or not visible is a finding by name, never a null.
+    fn inspect(&self) -> BoxFuture<'_, Result<Vec<Finding>, Trouble>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
     /// The bound below which the CRM can show no later commit, from the *server's* clock less a margin.
-    /// Costs no request once the server has been heard.
+    /// Costs at most a request an object that is polled.
     fn bound(&self) -> BoxFuture<'_, Result<Timestamp, Trouble>>;
 
     /// People whose stamp lies in the window. The adapter splits or refuses a window that a cap may have cut.
@@ -31,6 +38,27 @@ pub trait ContactSource: Send + Sync {
 
     /// Requests sent to this CRM so far.
     fn requests(&self) -> u64;
+
+    /// Hears how many requests this source has cost within the last day, before now; a CRM with a budget a day stays
+    /// within its share of that, and answers [`Trouble::NotSent`] beyond it.
+    fn spent(&self, _requests: u64) {}
+
+    /// The way to write Propstreet's ids into a field of the CRM, where one is configured.
+    fn field(&self) -> Option<&dyn PropstreetIdField> {
+        None
+    }
+}
+
+/// The field of a CRM that holds Propstreet's id.
+pub trait PropstreetIdField: Send + Sync {
+    /// The field's name, as configured. Another name means that everybody's is owed anew.
+    fn name(&self) -> &str;
+
+    /// How many one call takes.
+    fn at_once(&self) -> usize;
+
+    /// Writes each id where the field differs, and nowhere else. The answer has an entry for each, in order.
+    fn write(&self, links: Vec<WriteBack>) -> BoxFuture<'_, Result<Vec<WrittenBack>, Trouble>>;
 }
 
 /// How much a listing of everyone must carry.

@@ -67,7 +67,11 @@ pub(super) fn page(found: &ObjectPage, after: u64) -> Result<Page, Trouble> {
     let alive = found.results.iter().filter(|object| !object.archived);
     let sighting = alive.map(|o| Sighting { id: o.id.clone(), modified: o.modified(), record: None });
     let sightings = sighting.collect();
-    Ok(Page { sightings, next: (goes_on && !found.results.is_empty()).then(|| Resume(last.to_string())) })
+    Ok(Page {
+        sightings,
+        next: (goes_on && !found.results.is_empty()).then(|| Resume(last.to_string())),
+        ..Page::default()
+    })
 }
 
 /// Keeps searches at most four a second. HubSpot allows five, for all integrations of the account together, and sends

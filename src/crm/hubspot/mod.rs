@@ -170,7 +170,7 @@ impl HubSpot {
         let alive: Vec<&wire::Object> = found.results.iter().filter(|object| !object.archived).collect();
         if detail == Detail::Stamps {
             let sighting = |o: &&wire::Object| Sighting { id: o.id.clone(), modified: o.modified(), record: None };
-            return Ok(Page { sightings: alive.iter().map(sighting).collect(), next });
+            return Ok(Page { sightings: alive.iter().map(sighting).collect(), next, ..Page::default() });
         }
         let records = if in_list {
             self.demand("contacts", alive.iter().copied(), &self.wanted.contact).await?;
@@ -182,7 +182,7 @@ impl HubSpot {
             self.records(&ids).await?
         };
         let whole = |r: Record| Sighting { id: r.id.clone(), modified: r.modified, record: Some(r) };
-        Ok(Page { sightings: records.into_iter().map(whole).collect(), next })
+        Ok(Page { sightings: records.into_iter().map(whole).collect(), next, ..Page::default() })
     }
 }
 

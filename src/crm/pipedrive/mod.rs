@@ -148,7 +148,7 @@ impl Pipedrive {
 
     async fn window(&self, window: Window, resume: Option<Resume>) -> Result<Page, Trouble> {
         let (rows, next) = self.walk(&changes::changed(window, &self.wanted.sent), resume).await?;
-        Ok(Page { sightings: self.sightings(rows, Freshness::Now).await?, next })
+        Ok(Page { sightings: self.sightings(rows, Freshness::Now).await?, next, ..Page::default() })
     }
 
     async fn list(&self, detail: Detail, resume: Option<Resume>) -> Result<Page, Trouble> {
@@ -160,7 +160,7 @@ impl Pipedrive {
             let stamp = |row: &Row| Ok(Sighting { id: wire::id(row)?, modified: wire::modified(row), record: None });
             rows.iter().filter(|row| !wire::is_deleted(row)).map(stamp).collect::<Result<_, Trouble>>()?
         };
-        Ok(Page { sightings, next })
+        Ok(Page { sightings, next, ..Page::default() })
     }
 
     async fn sightings(&self, rows: Vec<Row>, freshness: Freshness) -> Result<Vec<Sighting>, Trouble> {

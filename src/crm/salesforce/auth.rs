@@ -1,11 +1,13 @@
-//! Salesforce logins: the OAuth 2.0 client-credentials flow on the org's My Domain. A token has no expiry and no
-//! refresh token; it lives until a call is answered 401. It knows no query.
+//! Salesforce logins: the OAuth 2.0 client-credentials flow on the org's My Domain, or a signed assertion. A token has no
+//! expiry and no refresh token; it lives until a call is answered 401. It knows no query.
 //!
-//! <https://help.salesforce.com/s/articleView?id=xcloud.remoteaccess_oauth_client_credentials_flow.htm>
+//! <https://help.salesforce.com/s/articleView?id=xcloud.remoteaccess_oauth_client_credentials_flow.htm>,
+//! <https://help.salesforce.com/s/articleView?id=xcloud.remoteaccess_oauth_jwt_flow.htm>
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -13,6 +15,8 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::crm::request;
+use crate::crm::salesforce::assertion::{self, Claims};
+use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
 use crate::domain::identity::salesforce_id;
 use crate::domain::loopback::is_loopback;
@@ -33,6 +37,36 @@ pub enum Auth {
         /// Consumer secret.
         client_secret: SecretString,
     },
+    /// Consumer key of an app that holds the certificate to this key, and a user it is approved for.
+    JwtBearer {
+        /// Consumer key.
+        client_id: String,
+        /// The user to act as.
+        username: String,
+        /// The RSA key in PEM.
+        private_key: SecretString,
+        /// Whom the assertion addresses; by default Salesforce's login host for production or for sandboxes.
+        audience: Option<String>,
+    },
+}
+
+impl Auth {
+    /// The form that asks for a token.
+    fn grant(&self, base: &Url, now: Timestamp) -> Result<Bytes, Trouble> {
+        match self {
+            Self::ClientCredentials { client_id, client_secret } => Ok(body::form(&[
+                ("grant_type", "client_credentials"),
+                ("client_id", client_id),
+                ("client_secret", client_secret.expose_secret()),
+            ])),
+            Self::JwtBearer { client_id, username, private_key, audience } => {
+                let audience = audience.as_deref().unwrap_or_else(|| assertion::audience(base));
+                let claims = Claims { issuer: client_id, subject: username, audience, now };
+                let assertion = assertion::signed(&claims, private_key)?;
+                Ok(body::form(&[("grant_type", assertion::GRANT), ("assertion", assertion.expose_secret())]))
+            }
+        }
+    }
 }
 
 /// Salesforce allows 3,600 logins per user and hour, shared by all that user's integrations; a token lasts hours, so
@@ -51,16 +85,12 @@ impl Login {
     pub(super) fn new(base: Url, auth: Auth, upstream: Upstream, clock: Clock) -> Self {
         let org = Arc::new(Mutex::new(None));
         let seen = Arc::clone(&org);
-        let Auth::ClientCredentials { client_id, client_secret } = auth;
+        let time = clock.clone();
         let fetch = move || {
-            let form = body::form(&[
-                ("grant_type", "client_credentials"),
-                ("client_id", &client_id),
-                ("client_secret", client_secret.expose_secret()),
-            ]);
-            let call = Call::read(request::post_form(&base, PATH, form), judge);
+            let form = auth.grant(&base, upstream.server_now().unwrap_or_else(|| time.now()));
             let (upstream, base, seen) = (upstream.clone(), base.clone(), Arc::clone(&seen));
             async move {
+                let call = Call::read(request::post_form(&base, PATH, form?), judge);
                 let grant = Grant::read(&upstream.call(call).await?, &base)?;
                 *seen.lock().unwrap_or_else(PoisonError::into_inner) = grant.org;
                 Ok(grant.token)
@@ -172,7 +202,7 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, body: &'static str) -> Response {
-        ::http::Response::builder().status(status).body(bytes::Bytes::from(body)).unwrap()
+        ::http::Response::builder().status(status).body(Bytes::from(body)).unwrap()
     }
 
     #[test]

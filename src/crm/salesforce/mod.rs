@@ -6,31 +6,29 @@
 //! `Account.BillingCountry`, `Owner.Email`). Values are as JSON has them; a field the integration user may not see
 //! fails the reading by name.
 
+mod assertion;
 mod auth;
 mod changes;
+mod connection;
 mod wire;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::HeaderName;
-use ::http::header::AUTHORIZATION;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use url::Url;
 
 use crate::clock::{Clock, Dice};
-use crate::crm::request;
+use crate::crm::Wanted;
 use crate::crm::salesforce::changes::{Columns, LIMIT, Place};
+use crate::crm::salesforce::connection::Connection;
 use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
 use crate::domain::record::{Account, Page, Record, Resume, Sighting, Window};
 use crate::http::body;
-use crate::http::client::{Call, Upstream};
-use crate::http::pacer::PacerSettings;
-use crate::http::transport::{Response, Transport};
-use crate::http::verdict::{self, Verdict};
+use crate::http::transport::Transport;
 use crate::sync::source::{ContactSource, Detail};
 
 pub use crate::crm::salesforce::auth::Auth;
@@ -51,12 +49,37 @@ pub struct Settings {
     pub base_url: Url,
     /// How to log in.
     pub auth: Auth,
+    /// Whether Leads are people too.
+    pub leads: bool,
+    /// Whether the people behind person accounts are read.
+    pub person_accounts: bool,
+    /// A first reading of more rows than this goes through the Bulk API.
+    pub bulk_above: u64,
+    /// Percent of the org's requests a day that this source may use.
+    pub budget_share: u32,
+    /// The field that shall hold Propstreet's id, by its API name on Contact.
+    pub write_back: Option<String>,
+}
+
+impl Settings {
+    /// An org with nothing but its address and login said.
+    #[must_use]
+    pub fn new(base_url: Url, auth: Auth) -> Self {
+        Self {
+            base_url,
+            auth,
+            leads: false,
+            person_accounts: true,
+            bulk_above: 200_000,
+            budget_share: 20,
+            write_back: None,
+        }
+    }
 }
 
 /// One org.
 pub(super) struct Salesforce {
-    upstream: Upstream,
-    login: auth::Login,
+    connection: Connection,
     columns: Columns,
 }
 
@@ -71,20 +94,19 @@ enum Answer {
 impl Salesforce {
     pub(super) fn new(
         settings: Settings,
-        fields: BTreeSet<String>,
+        wanted: Wanted,
         transport: Arc<dyn Transport>,
         clock: Clock,
         dice: Dice,
     ) -> Self {
-        let upstream = Upstream::new("salesforce", transport, clock.clone(), dice, pacing());
-        let login = auth::Login::new(settings.base_url, settings.auth, upstream.clone(), clock);
-        Self { upstream, login, columns: Columns::new(fields) }
+        let connection = Connection::new(settings.base_url, settings.auth, transport, clock, dice);
+        Self { connection, columns: Columns::new(wanted.fields) }
     }
 
     /// Runs one query to the end that the API documents, `done`, and counts: rows that were announced and did not come
     /// mean that the list moved underneath, and then none of it is taken.
     async fn query(&self, soql: &str) -> Result<Answer, Trouble> {
-        let mut response = self.get(QUERY, &[("q", soql)]).await?;
+        let mut response = self.connection.get(QUERY, &[("q", soql)]).await?;
         let (mut rows, mut seen) = (Vec::new(), HashSet::new());
         loop {
             if wire::ApiError::first(&response).is_some_and(|e| e.code == "QUERY_TIMEOUT") {
@@ -99,7 +121,7 @@ impl Salesforce {
             match next {
                 Some(next) if seen.contains(&next) => return Err(over_and_over()),
                 Some(next) => {
-                    response = self.get(&next, &[]).await?;
+                    response = self.connection.get(&next, &[]).await?;
                     seen.insert(next);
                 }
                 None if rows.len() < page.total_size.unwrap_or(0).min(LIMIT) => {
@@ -108,18 +130,6 @@ impl Salesforce {
                 None => return Ok(Answer::Rows(rows)),
             }
         }
-    }
-
-    async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Response, Trouble> {
-        let call = |token: &crate::http::token::Token| {
-            // Every grant names its host; without one the call goes nowhere.
-            let request = token.base.as_ref().map(|base| request::get(base, path, query)).unwrap_or_default();
-            let mut request = request::with_secret(request, AUTHORIZATION, "Bearer ", &token.secret);
-            let page_size = ::http::HeaderValue::from_static("batchSize=2000");
-            request.headers_mut().insert(HeaderName::from_static("sforce-query-options"), page_size);
-            Call::read(request, judge)
-        };
-        self.upstream.authorized(&self.login.tokens, call).await
     }
 
     async fn window(&self, window: Window, resume: Option<Resume>) -> Result<Page, Trouble> {
@@ -140,7 +150,7 @@ impl Salesforce {
             (hi < window.hi).then_some(Place::From { stamp: hi })
         };
         let next = next.map(|place| place.resume()).transpose()?;
-        Ok(Page { sightings: self.sightings(&rows)?, next: onward(resume.as_ref(), next)? })
+        Ok(Page { sightings: self.sightings(&rows)?, next: onward(resume.as_ref(), next)?, ..Page::default() })
     }
 
     async fn list(&self, detail: Detail, resume: Option<Resume>) -> Result<Page, Trouble> {
@@ -154,7 +164,7 @@ impl Salesforce {
         if !whole {
             sightings.iter_mut().for_each(|sighting| sighting.record = None);
         }
-        Ok(Page { sightings, next: onward(resume.as_ref(), last.map(|(id, _)| Resume(id)))? })
+        Ok(Page { sightings, next: onward(resume.as_ref(), last.map(|(id, _)| Resume(id)))?, ..Page::default() })
     }
 
     fn sightings(&self, rows: &[wire::Row]) -> Result<Vec<Sighting>, Trouble> {
@@ -194,50 +204,17 @@ fn too_slow() -> Trouble {
     Trouble::Ambiguous("Salesforce gave up on a query as too slow (QUERY_TIMEOUT)".into())
 }
 
-/// No limit by the minute; but only so many calls of an org may run at once, and they are everybody's.
-fn pacing() -> PacerSettings {
-    PacerSettings { in_flight: 4, ..PacerSettings::default() }
-}
-
-/// One status has many meanings here: 403 is a missing right, the daily budget or too many calls at once; 401 is an
-/// expired session or one that no login cures.
-/// <https://developer.salesforce.com/docs/platform/api-rest/guide/errorcodes.md>
-fn judge(response: &Response) -> Verdict {
-    let status = response.status().as_u16();
-    let error = wire::ApiError::first(response);
-    let (code, message) = error.as_ref().map_or(("", ""), |e| (e.code.as_str(), e.message.as_str()));
-    match (status, code) {
-        (_, "REQUEST_LIMIT_EXCEEDED") if message.contains("Concurrent") => {
-            Verdict::Retry { after: Some(Duration::from_secs(10)) }
-        }
-        // The budget is a rolling day: some of it is back soon, and no header says when.
-        (_, "REQUEST_LIMIT_EXCEEDED") => Verdict::Exhausted { until: Duration::from_secs(15 * 60) },
-        (_, "UNABLE_TO_LOCK_ROW") => Verdict::Retry { after: Some(Duration::from_secs(1)) },
-        (_, "QUERY_TIMEOUT") => Verdict::Refused,
-        (401, _)
-            if message.contains("not valid for use with the REST API") || message.contains("not attached to Agent") =>
-        {
-            Verdict::Refused
-        }
-        // 420 "setting things up" and a body-less 406 both pass.
-        (420, _) => Verdict::Ambiguous,
-        (406, _) if response.body().is_empty() => Verdict::Ambiguous,
-        (200, _) if !body::looks_like_json(response) => Verdict::Ambiguous,
-        _ => verdict::general(response),
-    }
-}
-
 impl ContactSource for Salesforce {
     fn account(&self) -> BoxFuture<'_, Result<Account, Trouble>> {
-        async { Ok(Account { id: self.login.org().await? }) }.boxed()
+        async { Ok(Account { id: self.connection.login.org().await? }) }.boxed()
     }
 
     fn bound(&self) -> BoxFuture<'_, Result<Timestamp, Trouble>> {
         async {
-            if self.upstream.server_now().is_none() {
-                self.login.tokens.current().await?;
+            if self.connection.upstream.server_now().is_none() {
+                self.connection.login.tokens.current().await?;
             }
-            let now = self.upstream.server_now();
+            let now = self.connection.upstream.server_now();
             let now = now.ok_or_else(|| Trouble::Protocol("Salesforce's answers carry no Date".into()))?;
             Ok(changes::floor(now - MARGIN))
         }
@@ -261,7 +238,7 @@ impl ContactSource for Salesforce {
     }
 
     fn requests(&self) -> u64 {
-        self.upstream.requests()
+        self.connection.upstream.requests()
     }
 }
 
@@ -270,18 +247,20 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::crm::script::{Script, answer, undated, with};
+    use crate::crm::script::{Script, answer, undated};
     use crate::domain::identity::salesforce_id;
+    use crate::http::transport::Response;
 
     const BASE: &str = "https://acme.my.salesforce.com";
 
     fn open(answers: impl IntoIterator<Item = Response>) -> (Arc<Script>, Salesforce) {
         let script = Script::new(answers);
         let auth = Auth::ClientCredentials { client_id: "key".into(), client_secret: "s&cret".into() };
-        let settings = Settings { base_url: BASE.parse().unwrap(), auth };
+        let settings = Settings::new(BASE.parse().unwrap(), auth);
         let clock = Clock::simulated("2026-11-02T10:00:00Z".parse().unwrap());
         let fields = ["Email", "Account.Name"].map(str::to_owned).into();
-        let salesforce = Salesforce::new(settings, fields, Arc::clone(&script) as _, clock, Dice::seeded(1));
+        let wanted = Wanted { fields, ..Wanted::default() };
+        let salesforce = Salesforce::new(settings, wanted, Arc::clone(&script) as _, clock, Dice::seeded(1));
         (script, salesforce)
     }
 
@@ -519,39 +498,5 @@ mod tests {
         salesforce.bound().await.unwrap();
         assert_eq!(salesforce.changes(window(), None).await.unwrap(), Page::default());
         assert_eq!(salesforce.requests(), 2);
-    }
-
-    #[test]
-    fn answers_are_judged_by_their_code() {
-        let of = |code: &str, message: &str| json!([{"message": message, "errorCode": code}]).to_string();
-        for (status, body, expected) in [
-            (200, "{}".to_owned(), Verdict::Fine),
-            (200, "<html>maintenance</html>".to_owned(), Verdict::Ambiguous),
-            (400, of("INVALID_FIELD", "x"), Verdict::Refused),
-            (400, of("QUERY_TIMEOUT", "x"), Verdict::Refused),
-            (400, of("UNABLE_TO_LOCK_ROW", "x"), Verdict::Retry { after: Some(Duration::from_secs(1)) }),
-            (401, of("INVALID_SESSION_ID", "Session expired or invalid"), Verdict::Unauthorized),
-            (401, of("INVALID_SESSION_ID", "This session is not valid for use with the REST API"), Verdict::Refused),
-            (
-                403,
-                of("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."),
-                Verdict::Exhausted { until: Duration::from_secs(900) },
-            ),
-            (
-                403,
-                of("REQUEST_LIMIT_EXCEEDED", "ConcurrentRequests (Concurrent API Requests) Limit exceeded."),
-                Verdict::Retry { after: Some(Duration::from_secs(10)) },
-            ),
-            (403, of("INSUFFICIENT_ACCESS", "x"), Verdict::Forbidden),
-            (406, String::new(), Verdict::Ambiguous),
-            (406, of("X", "x"), Verdict::Refused),
-            (414, "<h1>Bad Message 414</h1>".to_owned(), Verdict::Refused),
-            (420, String::new(), Verdict::Ambiguous),
-            (503, "<html>".to_owned(), Verdict::Ambiguous),
-        ] {
-            assert_eq!(judge(&answer(status, &body)), expected, "{status} {body}");
-        }
-        let busy = with(answer(503, ""), "retry-after", "7");
-        assert_eq!(judge(&busy), Verdict::Retry { after: Some(Duration::from_secs(7)) });
     }
 }
