@@ -6,6 +6,10 @@ use crate::sandbox::{hubspot, pipedrive, salesforce};
 pub const SALESFORCE_CLIENT_ID: &str = salesforce::model::CLIENT_ID;
 /// Salesforce, client credentials.
 pub const SALESFORCE_CLIENT_SECRET: &str = salesforce::model::CLIENT_SECRET;
+/// Salesforce, JWT bearer.
+pub const SALESFORCE_USERNAME: &str = salesforce::model::USERNAME;
+/// Salesforce, JWT bearer: a private key in PEM that opens this look-alike and nothing else.
+pub const SALESFORCE_PRIVATE_KEY: &str = salesforce::jwt::PRIVATE_KEY;
 /// `HubSpot`, private app token.
 pub const HUBSPOT_TOKEN: &str = hubspot::model::TOKEN;
 /// Pipedrive, API token: 40 hex digits.

@@ -40,6 +40,15 @@ pub enum Fault {
     },
     /// Not handled; answers this status with a gateway's HTML page.
     Html(u16),
+    /// Not handled; answers this status with this body, which may be empty, in the words of one upstream.
+    Answer {
+        /// The status code.
+        code: u16,
+        /// The content type of a body that is not empty.
+        content_type: &'static str,
+        /// The body.
+        body: String,
+    },
     /// Not handled; the connection breaks.
     LostBefore,
     /// Handled; the connection breaks before the answer arrives.
@@ -250,6 +259,10 @@ async fn strike(clock: &Clock, fault: Fault, request: Request, next: Next) -> Re
             let body = format!(r#"{{"type":"/help/{slug}","title":"{slug}","status":{code}}}"#);
             (status(code), [(CONTENT_TYPE, "application/problem+json")], body).into_response()
         }
+        Fault::Answer { code, body, .. } if body.is_empty() => status(code).into_response(),
+        Fault::Answer { code, content_type, body } => {
+            (status(code), [(CONTENT_TYPE, content_type)], body).into_response()
+        }
         Fault::LostBefore => lost(Bytes::new()),
         Fault::LostAfter => {
             next.run(request).await;
@@ -366,6 +379,8 @@ mod tests {
                 Some(r#"{"type":"/help/race","title":"race","status":409}"#),
                 0,
             ),
+            (Fault::Answer { code: 420, content_type: "text/plain", body: "wait".into() }, 420, Some("wait"), 0),
+            (Fault::Answer { code: 406, content_type: "text/plain", body: String::new() }, 406, Some(""), 0),
             (Fault::LostBefore, 200, None, 0),
             (Fault::LostAfter, 200, None, 1),
             (Fault::Delay(second), 200, Some("0123456789"), 1),

@@ -1,4 +1,4 @@
-//! One call to the data API, and how it refuses one. Knows no route and no record.
+//! One call to the data API, and how it and the token endpoint refuse one. Knows no route and no record.
 
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -32,6 +32,24 @@ impl Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         (self.status, axum::Json(json!([{"message": self.message, "errorCode": self.code}]))).into_response()
+    }
+}
+
+/// A refusal of the token endpoint, `error` and `error_description`: another shape than the data API's.
+#[derive(Debug)]
+pub struct Denied(&'static str, String);
+
+impl Denied {
+    /// A denial in words.
+    pub fn new(error: &'static str, description: &str) -> Self {
+        Self(error, description.to_owned())
+    }
+}
+
+impl IntoResponse for Denied {
+    fn into_response(self) -> Response {
+        let body = json!({"error": self.0, "error_description": self.1});
+        (StatusCode::BAD_REQUEST, axum::Json(body)).into_response()
     }
 }
 

@@ -1,39 +1,12 @@
-//! The org's objects and their fields: names, types, and how a row yields each.
-//! It must not know how a query is written or answered.
+//! What a field is: its name, its type, how a row yields it and who may write it; and how a query's path finds one.
+//! It must not know which fields an object has, nor how a query is written or answered.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
-use crate::sandbox::people::{Company, Person, Phone};
+use crate::sandbox::people::Company;
 use crate::sandbox::salesforce::ids;
-
-/// The field for write-back.
-pub const PROPSTREET_ID: &str = "Propstreet_Contact_Id__c";
+use crate::sandbox::salesforce::records::{ASSIGNEE, Account, OWNER, Tables};
 use crate::sandbox::table::{Row, Table};
-
-/// The user who owns everything: key and name.
-pub const OWNER: (u64, &str) = (7, "Integration Owner");
-
-/// A Contact.
-#[derive(Clone, Debug)]
-pub struct Contact {
-    /// The person.
-    pub person: Person,
-    /// Key of the parent Account.
-    pub account: Option<u64>,
-    /// The winner of the merge this contact lost.
-    pub master: Option<u64>,
-    /// `LastModifiedDate`; never after `SystemModstamp`.
-    pub modified: DateTime<Utc>,
-    /// `Propstreet_Contact_Id__c`.
-    pub propstreet_id: Option<String>,
-}
-
-/// An Account.
-#[derive(Clone, Debug)]
-pub struct Account {
-    /// The company.
-    pub company: Company,
-}
 
 /// A field's value in a row.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,8 +19,44 @@ pub enum Value {
     Id(String),
     /// A checkbox.
     Bool(bool),
+    /// A number.
+    Number(f64),
+    /// A day.
+    Date(NaiveDate),
     /// A date-time; seconds count, fractions do not.
     Instant(DateTime<Utc>),
+    /// An address: city and country.
+    Address(Option<String>, Option<String>),
+}
+
+impl Value {
+    /// Salesforce stores no empty text: it is null.
+    pub fn text(text: &str) -> Self {
+        if text.is_empty() { Self::Null } else { Self::Text(text.to_owned()) }
+    }
+
+    /// A text that may be missing.
+    pub fn maybe(text: Option<&String>) -> Self {
+        text.map_or(Self::Null, |text| Self::text(text))
+    }
+
+    /// A company's address on the web.
+    pub fn website(company: &Company) -> Self {
+        if company.domain.is_empty() { Self::Null } else { Self::Text(format!("https://www.{}", company.domain)) }
+    }
+
+    /// The id of another record, if there is one.
+    pub fn reference(prefix: &str, key: Option<u64>) -> Self {
+        key.map_or(Self::Null, |key| Self::Id(ids::id(prefix, key)))
+    }
+
+    /// The text in it, if it is text and not empty.
+    pub fn into_text(self) -> Option<String> {
+        match self {
+            Self::Text(text) | Self::Id(text) if !text.is_empty() => Some(text),
+            _ => None,
+        }
+    }
 }
 
 /// A field's type as describe names it.
@@ -59,6 +68,8 @@ pub enum Kind {
     Reference(&'static str, &'static str, &'static str),
     /// Text.
     Text,
+    /// Text of up to 32,768 characters: no filter takes it.
+    LongText,
     /// An e-mail address.
     Email,
     /// A phone number.
@@ -69,22 +80,96 @@ pub enum Kind {
     Picklist,
     /// A checkbox.
     Bool,
+    /// A number.
+    Number,
+    /// A day.
+    Date,
     /// A date-time.
     Instant,
+    /// An address made of other fields: no filter takes it.
+    Address,
 }
+
+impl Kind {
+    /// Whether WHERE and ORDER BY take fields of this type.
+    pub fn is_filterable(self) -> bool {
+        !matches!(self, Self::LongText | Self::Address)
+    }
+}
+
+/// How a row yields a field; fields of a person account look at the contact behind it.
+type Get<T> = Box<dyn Fn(&Row<T>, &Tables) -> Value + Send + Sync>;
 
 /// One field.
 pub struct Column<T: 'static> {
     /// Its API name, in the declared case.
-    pub name: &'static str,
+    pub name: String,
     /// Its type.
     pub kind: Kind,
     /// How a row yields it.
-    pub get: fn(&Row<T>) -> Value,
+    pub get: Get<T>,
+    /// Whether anybody may update it.
+    pub updateable: bool,
+    /// How it is written in the row itself.
+    pub set: Option<fn(&mut T, Value)>,
+    /// The compound field it is a part of.
+    pub compound: Option<&'static str>,
+    /// Whether it is a formula.
+    pub calculated: bool,
+    /// Whether it exists only in orgs with person accounts.
+    pub person_accounts_only: bool,
+    /// On an account: the field of its contact that this one shows.
+    pub of_contact: Option<&'static str>,
+}
+
+impl<T> Column<T> {
+    /// A field that nobody may update.
+    pub fn new(name: &str, kind: Kind, get: impl Fn(&Row<T>, &Tables) -> Value + Send + Sync + 'static) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            get: Box::new(get),
+            updateable: false,
+            set: None,
+            compound: None,
+            calculated: false,
+            person_accounts_only: false,
+            of_contact: None,
+        }
+    }
+
+    /// One that may be updated.
+    #[must_use]
+    pub fn writable(self, set: fn(&mut T, Value)) -> Self {
+        Self { updateable: true, set: Some(set), ..self }
+    }
+
+    /// One that is a part of a compound field.
+    #[must_use]
+    pub fn part_of(self, compound: &'static str) -> Self {
+        Self { compound: Some(compound), ..self }
+    }
+
+    /// One that a formula yields.
+    #[must_use]
+    pub fn formula(self) -> Self {
+        Self { calculated: true, ..self }
+    }
+
+    /// One that exists only in orgs with person accounts.
+    #[must_use]
+    pub fn with_person_accounts(self) -> Self {
+        Self { person_accounts_only: true, ..self }
+    }
+
+    /// Whether someone made it in this org.
+    pub fn is_custom(&self) -> bool {
+        self.name.ends_with("__c") || self.name.ends_with("__pc")
+    }
 }
 
 /// An object of the org.
-pub trait Record: Clone + 'static {
+pub trait Record: Clone + Send + Sync + 'static {
     /// `Contact`
     const TYPE: &'static str;
     /// The first three characters of its ids.
@@ -93,79 +178,27 @@ pub trait Record: Clone + 'static {
     const HAS_ACCOUNT: bool;
     /// All fields.
     fn columns() -> &'static [Column<Self>];
+    /// Where its rows are.
+    fn table(tables: &Tables) -> &Table<Self>;
+    /// Where its rows are, to change them.
+    fn table_mut(tables: &mut Tables) -> &mut Table<Self>;
     /// Key of the parent Account.
-    fn account(&self) -> Option<u64>;
-}
-
-impl Record for Contact {
-    const TYPE: &'static str = "Contact";
-    const PREFIX: &'static str = "003";
-    const HAS_ACCOUNT: bool = true;
-
-    fn columns() -> &'static [Column<Self>] {
-        &CONTACT
-    }
-
-    fn account(&self) -> Option<u64> {
-        self.account
-    }
-}
-
-impl Record for Account {
-    const TYPE: &'static str = "Account";
-    const PREFIX: &'static str = "001";
-    const HAS_ACCOUNT: bool = false;
-
-    fn columns() -> &'static [Column<Self>] {
-        &ACCOUNT
-    }
-
     fn account(&self) -> Option<u64> {
         None
     }
+    /// Key of the owning user.
+    fn owner(&self) -> u64 {
+        OWNER.0
+    }
+    /// Takes note that someone edited the row at `now`.
+    fn modified(&mut self, _now: DateTime<Utc>) {}
+    /// Gives the record to another user.
+    fn assign(&mut self, _owner: u64) {}
+    /// The field of this name, whatever its case.
+    fn column(name: &str) -> Option<&'static Column<Self>> {
+        Self::columns().iter().find(|column| column.name.eq_ignore_ascii_case(name))
+    }
 }
-
-static CONTACT: [Column<Contact>; 20] = [
-    Column { name: "Id", kind: Kind::Id, get: |row| own_id(row) },
-    Column { name: "IsDeleted", kind: Kind::Bool, get: |row| Value::Bool(row.deleted.is_some()) },
-    Column {
-        name: "MasterRecordId",
-        kind: Kind::Reference("003", "Contact", "MasterRecord"),
-        get: |row| reference("003", row.value.master),
-    },
-    Column {
-        name: "AccountId",
-        kind: Kind::Reference("001", "Account", "Account"),
-        get: |row| reference("001", row.value.account),
-    },
-    Column { name: "LastName", kind: Kind::Text, get: |row| known(&row.value.person.last) },
-    Column { name: "FirstName", kind: Kind::Text, get: |row| known(&row.value.person.first) },
-    Column { name: "Name", kind: Kind::Text, get: |row| full_name(&row.value.person) },
-    Column { name: "Phone", kind: Kind::Phone, get: |row| phone(row.value.person.phone.as_ref()) },
-    Column { name: "MobilePhone", kind: Kind::Phone, get: |row| phone(row.value.person.mobile.as_ref()) },
-    Column { name: "Email", kind: Kind::Email, get: |row| text(row.value.person.email.as_ref()) },
-    Column { name: "Title", kind: Kind::Text, get: |row| text(row.value.person.title.as_ref()) },
-    Column { name: "OwnerId", kind: Kind::Reference("005", "User", "Owner"), get: |_| reference("005", Some(OWNER.0)) },
-    Column { name: "CreatedDate", kind: Kind::Instant, get: |row| Value::Instant(row.created) },
-    Column { name: "LastModifiedDate", kind: Kind::Instant, get: |row| Value::Instant(row.value.modified) },
-    Column { name: "SystemModstamp", kind: Kind::Instant, get: |row| stamp(row) },
-    Column { name: "Preferred_Language__c", kind: Kind::Picklist, get: |row| text(row.value.person.language.as_ref()) },
-    Column { name: "LinkedIn__c", kind: Kind::Url, get: |row| text(row.value.person.linkedin.as_ref()) },
-    Column { name: "Investor_Strategy__c", kind: Kind::Text, get: |row| text(row.value.person.strategy.as_ref()) },
-    Column { name: "Rating__c", kind: Kind::Picklist, get: |row| text(row.value.person.label.as_ref()) },
-    Column { name: PROPSTREET_ID, kind: Kind::Text, get: |row| text(row.value.propstreet_id.as_ref()) },
-];
-
-static ACCOUNT: [Column<Account>; 8] = [
-    Column { name: "Id", kind: Kind::Id, get: |row| own_id(row) },
-    Column { name: "IsDeleted", kind: Kind::Bool, get: |row| Value::Bool(row.deleted.is_some()) },
-    Column { name: "Name", kind: Kind::Text, get: |row| known(&row.value.company.name) },
-    Column { name: "Website", kind: Kind::Url, get: |row| website(&row.value.company) },
-    Column { name: "BillingCountry", kind: Kind::Text, get: |row| known(&row.value.company.country) },
-    Column { name: "CreatedDate", kind: Kind::Instant, get: |row| Value::Instant(row.created) },
-    Column { name: "LastModifiedDate", kind: Kind::Instant, get: |row| stamp(row) },
-    Column { name: "SystemModstamp", kind: Kind::Instant, get: |row| stamp(row) },
-];
 
 /// A field of a query, resolved: the row's own or a parent's.
 pub enum Path<T: 'static> {
@@ -190,9 +223,9 @@ impl<T: Record> Path<T> {
     pub fn resolve(name: &str, hidden: impl Fn(&str) -> bool) -> Option<Self> {
         let (parent, field) = name.split_once('.').map_or((None, name), |(parent, field)| (Some(parent), field));
         let path = match parent {
-            None => Self::Own(T::columns().iter().find(|column| column.name.eq_ignore_ascii_case(field))?),
+            None => Self::Own(T::column(field)?),
             Some(parent) if T::HAS_ACCOUNT && parent.eq_ignore_ascii_case("Account") => {
-                Self::Account(ACCOUNT.iter().find(|column| column.name.eq_ignore_ascii_case(field))?)
+                Self::Account(Account::column(field)?)
             }
             Some(parent) if parent.eq_ignore_ascii_case("Owner") => {
                 Self::Owner(["Id", "Name"].into_iter().find(|known| known.eq_ignore_ascii_case(field))?)
@@ -217,6 +250,15 @@ impl<T: Record> Path<T> {
         }
     }
 
+    /// The path in the declared case: `Account.Name`.
+    pub fn spelling(&self) -> String {
+        match self {
+            Self::Own(column) => column.name.clone(),
+            Self::Account(column) => format!("Account.{}", column.name),
+            Self::Owner(field) => format!("Owner.{field}"),
+        }
+    }
+
     /// Whether it is the row's own field of this name.
     pub fn is(&self, name: &str) -> bool {
         matches!(self, Self::Own(column) if column.name == name)
@@ -233,49 +275,27 @@ impl<T: Record> Path<T> {
     }
 
     /// The value in a row.
-    pub fn value(&self, row: &Row<T>, accounts: &Table<Account>) -> Value {
+    pub fn value(&self, row: &Row<T>, tables: &Tables) -> Value {
         match self {
-            Self::Own(column) => (column.get)(row),
+            Self::Own(column) => (column.get)(row, tables),
             Self::Account(column) => row
                 .value
                 .account()
-                .and_then(|key| accounts.row(key))
-                .map_or(Value::Null, |account| (column.get)(account)),
-            Self::Owner("Id") => reference("005", Some(OWNER.0)),
+                .and_then(|key| tables.accounts.row(key))
+                .map_or(Value::Null, |account| (column.get)(account, tables)),
+            Self::Owner("Id") => Value::reference("005", Some(row.value.owner())),
+            Self::Owner(_) if row.value.owner() == ASSIGNEE.0 => Value::Text(ASSIGNEE.1.to_owned()),
             Self::Owner(_) => Value::Text(OWNER.1.to_owned()),
         }
     }
 }
 
-fn own_id<T: Record>(row: &Row<T>) -> Value {
-    Value::Id(ids::id(T::PREFIX, row.key))
-}
-
-fn reference(prefix: &str, key: Option<u64>) -> Value {
-    key.map_or(Value::Null, |key| Value::Id(ids::id(prefix, key)))
-}
-
-fn stamp<T>(row: &Row<T>) -> Value {
-    row.stamp.map_or(Value::Null, Value::Instant)
-}
-
-fn text(text: Option<&String>) -> Value {
-    text.map_or(Value::Null, |text| known(text))
-}
-
-/// Salesforce stores no empty text: it is null.
-fn known(text: &str) -> Value {
-    if text.is_empty() { Value::Null } else { Value::Text(text.to_owned()) }
-}
-
-fn phone(phone: Option<&Phone>) -> Value {
-    text(phone.map(|phone| &phone.typed))
-}
-
-fn full_name(person: &Person) -> Value {
-    known(format!("{} {}", person.first, person.last).trim())
-}
-
-fn website(company: &Company) -> Value {
-    if company.domain.is_empty() { Value::Null } else { Value::Text(format!("https://www.{}", company.domain)) }
+/// The fields every object has.
+pub fn system<T: Record>() -> Vec<Column<T>> {
+    vec![
+        Column::new("Id", Kind::Id, |row: &Row<T>, _| Value::Id(ids::id(T::PREFIX, row.key))),
+        Column::new("IsDeleted", Kind::Bool, |row, _| Value::Bool(row.deleted.is_some())),
+        Column::new("CreatedDate", Kind::Instant, |row, _| Value::Instant(row.created)),
+        Column::new("SystemModstamp", Kind::Instant, |row, _| row.stamp.map_or(Value::Null, Value::Instant)),
+    ]
 }

@@ -5,18 +5,15 @@ use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{Request, State as Shared};
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use serde_json::{Value as Json, json};
 use url::form_urlencoded;
 
 use crate::sandbox::path::segments;
 use crate::sandbox::salesforce::call::{Call, Refusal};
-use crate::sandbox::salesforce::columns::OWNER;
-use crate::sandbox::salesforce::model::{CLIENT_ID, CLIENT_SECRET, ORGANIZATION, Salesforce};
-use crate::sandbox::salesforce::{data, ids};
+use crate::sandbox::salesforce::model::Salesforce;
+use crate::sandbox::salesforce::{data, login};
 
 /// What a URI and its headers may take together, in bytes.
 const URI_CAP: usize = 16_384;
@@ -38,7 +35,7 @@ async fn answer(Shared(salesforce): Shared<Salesforce>, request: Request) -> Res
     let Ok(body) = to_bytes(body, BODY_CAP).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
     let path = segments(parts.uri.path());
     match path.as_slice() {
-        ["services", "oauth2", "token"] => log_in(&salesforce, &parts.method, &parts.uri, &parts.headers, &body),
+        ["services", "oauth2", "token"] => login::log_in(&salesforce, &parts.method, &parts.uri, &parts.headers, &body),
         ["services", "data"] => axum::Json(versions()).into_response(),
         ["services", "data", version, rest @ ..] => {
             let query = parts.uri.query().unwrap_or_default();
@@ -65,58 +62,6 @@ fn versions() -> Json {
     (66..=68).map(one).collect()
 }
 
-fn log_in(salesforce: &Salesforce, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Response {
-    let refused = |error: &str, description: &str| {
-        let body = json!({"error": error, "error_description": description});
-        (StatusCode::BAD_REQUEST, axum::Json(body)).into_response()
-    };
-    if method != Method::POST {
-        return refused("invalid_request", "must use HTTP POST");
-    }
-    let form: Vec<(String, String)> = form_urlencoded::parse(body).into_owned().collect();
-    let field = |name: &str| form.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-    match field("grant_type").as_deref() {
-        Some("client_credentials") => {}
-        None => return refused("invalid_request", "missing required parameter: grant_type"),
-        Some(_) => return refused("unsupported_grant_type", "grant type not supported"),
-    }
-    let (client, secret) = basic(headers)
-        .unwrap_or_else(|| (field("client_id").unwrap_or_default(), field("client_secret").unwrap_or_default()));
-    if client != CLIENT_ID {
-        return refused("invalid_client_id", "client identifier invalid");
-    }
-    if secret != CLIENT_SECRET {
-        return refused("invalid_client", "invalid client credentials");
-    }
-    let token = salesforce.state().log_in();
-    let instance = instance_url(uri, headers);
-    axum::Json(json!({
-        "access_token": token,
-        "signature": "c2FuZGJveCBzaWduYXR1cmU=",
-        "scope": "api",
-        "instance_url": instance,
-        "id": format!("{instance}/id/{ORGANIZATION}/{}", ids::id("005", OWNER.0)),
-        "token_type": "Bearer",
-        "issued_at": salesforce.now().timestamp_millis().to_string(),
-    }))
-    .into_response()
-}
-
-fn basic(headers: &HeaderMap) -> Option<(String, String)> {
-    let encoded = headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Basic ")?;
-    let pair = String::from_utf8(BASE64_STANDARD.decode(encoded).ok()?).ok()?;
-    pair.split_once(':').map(|(client, secret)| (client.to_owned(), secret.to_owned()))
-}
-
-/// The host the login came to; loopback speaks http.
-fn instance_url(uri: &Uri, headers: &HeaderMap) -> String {
-    let named =
-        headers.get(HOST).and_then(|host| host.to_str().ok()).or(uri.authority().map(http::uri::Authority::as_str));
-    let host = named.unwrap_or("127.0.0.1");
-    let loopback = host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]");
-    format!("{}://{host}", if loopback { "http" } else { "https" })
-}
-
 fn call(salesforce: &Salesforce, call: &Call<'_>) -> Response {
     let bearer = call.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let mut state = salesforce.state();
@@ -125,17 +70,14 @@ fn call(salesforce: &Salesforce, call: &Call<'_>) -> Response {
         let refusal = Refusal { status: StatusCode::UNAUTHORIZED, code: "INVALID_SESSION_ID", message };
         return refusal.into_response();
     }
-    let (used, allowance) = &mut state.usage;
-    *used += 1;
-    let usage = format!("api-usage={used}/{allowance}");
-    let answer = if used > allowance {
+    let answer = if state.usage.count() {
+        known_version(call.version).and_then(|()| data::answer(&mut state, call, salesforce.instant()))
+    } else {
         let message = "TotalRequests Limit exceeded.".to_owned();
         Err(Refusal { status: StatusCode::FORBIDDEN, code: "REQUEST_LIMIT_EXCEEDED", message })
-    } else {
-        known_version(call.version).and_then(|()| data::answer(&mut state, call, salesforce.instant()))
     };
     let mut response = answer.unwrap_or_else(IntoResponse::into_response);
-    if let Ok(usage) = HeaderValue::from_str(&usage) {
+    if let Some(usage) = state.usage.header().and_then(|usage| HeaderValue::from_str(&usage).ok()) {
         response.headers_mut().insert("sforce-limit-info", usage);
     }
     response
@@ -156,74 +98,12 @@ fn known_version(version: &str) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use chrono::{DateTime, TimeDelta, Utc};
-    use tower::ServiceExt;
+    use chrono::TimeDelta;
+    use serde_json::json;
 
     use super::*;
-    use crate::sandbox::clock::Clock;
     use crate::sandbox::people::{Crowd, Person};
-
-    const EPOCH: i64 = 1_793_610_000; // 2026-11-02T09:00:00Z
-
-    fn at(second: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp(EPOCH + second, 0).unwrap()
-    }
-
-    struct Org {
-        salesforce: Salesforce,
-        token: String,
-    }
-
-    impl Org {
-        async fn new() -> Self {
-            let clock = Clock::simulated(at(0));
-            let salesforce = Salesforce::new(clock, 1);
-            let form = "grant_type=client_credentials&client_id=sandbox-client&client_secret=sandbox-secret";
-            let request =
-                Request::post("/services/oauth2/token").header(HOST, "127.0.0.1:1").body(form.into()).unwrap();
-            let (status, body) = send(&salesforce, request).await;
-            assert_eq!((status, &body["instance_url"]), (200, &json!("http://127.0.0.1:1")));
-            assert!(body["issued_at"].is_string() && body.get("expires_in").is_none());
-            Self { salesforce, token: body["access_token"].as_str().unwrap().to_owned() }
-        }
-
-        async fn get(&self, path: &str) -> (u16, Json) {
-            let request = Request::get(path).header(AUTHORIZATION, format!("Bearer {}", self.token));
-            send(&self.salesforce, request.body(axum::body::Body::empty()).unwrap()).await
-        }
-
-        async fn query(&self, soql: &str) -> (u16, Json) {
-            let q: String = form_urlencoded::byte_serialize(soql.as_bytes()).collect();
-            self.get(&format!("/services/data/v66.0/query/?q={q}")).await
-        }
-
-        async fn ids(&self, soql: &str) -> Vec<String> {
-            let (mut status, mut body) = self.query(soql).await;
-            let mut ids = Vec::new();
-            loop {
-                assert_eq!(status, 200, "{body}");
-                ids.extend(
-                    body["records"].as_array().unwrap().iter().map(|row| row["Id"].as_str().unwrap().to_owned()),
-                );
-                let Some(next) = body["nextRecordsUrl"].as_str() else { break };
-                assert_eq!(body["done"], false);
-                (status, body) = self.get(next).await;
-            }
-            assert_eq!((&body["done"], &body["totalSize"]), (&json!(true), &json!(ids.len())));
-            ids
-        }
-    }
-
-    async fn send(salesforce: &Salesforce, request: Request) -> (u16, Json) {
-        let response = salesforce.router().oneshot(request).await.unwrap();
-        let status = response.status().as_u16();
-        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        (status, serde_json::from_slice(&body).unwrap_or(Json::Null))
-    }
-
-    fn person() -> Person {
-        Crowd::new(1).person()
-    }
+    use crate::sandbox::salesforce::bench::{Org, at, person, send};
 
     #[tokio::test(start_paused = true)]
     async fn pages_end_exactly_at_their_border() {
@@ -383,10 +263,8 @@ mod tests {
         let [one, two] = [0, 1].map(|_| org.salesforce.add_at(&person(), at(-60)));
         assert!(org.salesforce.delete(&two));
         let record = |id: &str| json!({"attributes": {"type": "Contact"}, "id": id, "Propstreet_Contact_Id__c": "42"});
-        let body = json!({"allOrNone": false, "records": [record(&two), record(&one)]}).to_string();
-        let request = Request::patch("/services/data/v66.0/composite/sobjects");
-        let request = request.header(AUTHORIZATION, format!("Bearer {}", org.token)).body(body.into()).unwrap();
-        let (status, body) = send(&org.salesforce, request).await;
+        let body = json!({"allOrNone": false, "records": [record(&two), record(&one)]});
+        let (status, body) = org.patch("/services/data/v66.0/composite/sobjects", &body).await;
         assert_eq!((status, &body[0]["errors"][0]["statusCode"]), (200, &json!("ENTITY_IS_DELETED")));
         assert_eq!((&body[1]["id"], &body[1]["success"]), (&json!(one), &json!(true)));
         assert_eq!(org.salesforce.written_back(&one).as_deref(), Some("42"));

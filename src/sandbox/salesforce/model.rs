@@ -1,29 +1,26 @@
-//! The org's state, what people do in it, and the levers a test pulls.
+//! The org, and what people do in it to contacts and leads alike.
 //! It must not know HTTP.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 
 use crate::sandbox::clock::Clock;
 use crate::sandbox::faults::{Faults, Gate, RequestCounts};
-use crate::sandbox::people::{Company, Person};
-use crate::sandbox::salesforce::columns::{Account, Contact, Path, Record};
+use crate::sandbox::people::Person;
+use crate::sandbox::salesforce::columns::{Record, Value};
+use crate::sandbox::salesforce::lead::OPEN;
+use crate::sandbox::salesforce::records::{Contact, Details, Lead, Profile};
+use crate::sandbox::salesforce::state::State;
 use crate::sandbox::salesforce::{ids, routes};
-use crate::sandbox::table::{Row, Table};
+use crate::sandbox::table::Table;
 
 /// The connected app's key.
 pub const CLIENT_ID: &str = "sandbox-client";
 /// The connected app's secret.
 pub const CLIENT_SECRET: &str = "sandbox-secret";
-/// The org's id.
-pub const ORGANIZATION: &str = "00DQy00000000bDMAQ";
-
-/// The longest page, and the default.
-pub const PAGE: usize = 2000;
-/// How long a query locator lives.
-const LOCATOR_LIFE: TimeDelta = TimeDelta::days(2);
+/// The user whom the connected app's administrator has approved.
+pub const USERNAME: &str = "integration@sandbox.example";
 
 /// A Salesforce org. Clones share it.
 #[derive(Clone)]
@@ -33,63 +30,11 @@ pub struct Salesforce {
     state: Arc<Mutex<State>>,
 }
 
-/// Everything that changes.
-pub struct State {
-    /// Contacts.
-    pub contacts: Table<Contact>,
-    /// Accounts.
-    pub accounts: Table<Account>,
-    account_of: BTreeMap<(String, String), u64>,
-    token: Option<String>,
-    tokens_issued: u64,
-    locators: BTreeMap<u64, (DateTime<Utc>, Snapshot)>,
-    next_locator: u64,
-    page_cap: usize,
-    hidden: BTreeSet<String>,
-    admits_open_transactions: bool,
-    /// Calls counted today, and the org's daily allowance.
-    pub usage: (u64, u64),
-}
-
-/// A query's rows, as they were when it was asked.
-#[derive(Clone)]
-pub enum Snapshot {
-    /// A query on Contact.
-    Contacts(Cursor<Contact>),
-    /// A query on Account.
-    Accounts(Cursor<Account>),
-}
-
-/// One query's result set.
-#[derive(Clone)]
-pub struct Cursor<T: 'static> {
-    /// The fields asked for.
-    pub fields: Vec<Path<T>>,
-    /// All rows.
-    pub rows: Arc<Vec<Arc<Row<T>>>>,
-    /// Rows a page.
-    pub page: usize,
-}
-
 impl Salesforce {
     /// An empty org; `seed` decides the run of ids.
     pub fn new(clock: Clock, seed: u64) -> Self {
-        let start = 62_u64.pow(5) * (10 + seed % 40);
-        let state = State {
-            contacts: Table::new(start),
-            accounts: Table::new(start),
-            account_of: BTreeMap::new(),
-            token: None,
-            tokens_issued: 0,
-            locators: BTreeMap::new(),
-            next_locator: seed % 1000 + 1,
-            page_cap: PAGE,
-            hidden: BTreeSet::new(),
-            admits_open_transactions: true,
-            usage: (0, 1_000_000),
-        };
         let gate = Gate::new(clock.clone(), seed, routes::kind);
-        Self { gate, clock, state: Arc::new(Mutex::new(state)) }
+        Self { gate, clock, state: Arc::new(Mutex::new(State::new(seed))) }
     }
 
     /// The drawer of faults.
@@ -97,7 +42,8 @@ impl Salesforce {
         self.gate.faults()
     }
 
-    /// Requests so far: kinds token, versions, limits, query, more, describe, updated, deleted, record, composite, other.
+    /// Requests so far: kinds token, versions, limits, query, more, describe, updated, deleted, record, composite, job,
+    /// results, other.
     pub fn requests(&self) -> RequestCounts {
         self.gate.requests()
     }
@@ -126,20 +72,61 @@ impl Salesforce {
         let stamp = stamp.trunc_subsecs(0);
         let mut state = self.state();
         let account = person.company.as_ref().map(|company| state.account_for(company, stamp));
-        let contact = Contact { person: person.clone(), account, master: None, modified: stamp, propstreet_id: None };
-        ids::id(Contact::PREFIX, state.contacts.insert(contact, stamp, Some(stamp), visible_from))
+        let contact = Contact { profile: Profile::new(person, stamp), account, details: Details::default() };
+        ids::id(Contact::PREFIX, state.tables.contacts.insert(contact, stamp, Some(stamp), visible_from))
     }
 
-    /// Edits a contact and bumps its stamps. `false` when there is no such contact.
+    /// Adds a lead now; answers its 18-character id.
+    pub fn add_lead(&self, person: &Person) -> String {
+        self.add_lead_at(person, self.now())
+    }
+
+    /// Adds a lead whose stamps are `stamp`.
+    pub fn add_lead_at(&self, person: &Person, stamp: DateTime<Utc>) -> String {
+        self.insert_lead(person, stamp, None)
+    }
+
+    /// Adds a lead stamped `stamp` in a transaction that commits only at `visible_from`.
+    pub fn add_lead_visible_at(&self, person: &Person, stamp: DateTime<Utc>, visible_from: DateTime<Utc>) -> String {
+        self.insert_lead(person, stamp, Some(visible_from))
+    }
+
+    fn insert_lead(&self, person: &Person, stamp: DateTime<Utc>, visible_from: Option<DateTime<Utc>>) -> String {
+        let stamp = stamp.trunc_subsecs(0);
+        let lead = Lead { profile: Profile::new(person, stamp), status: OPEN.to_owned(), converted: None };
+        ids::id(Lead::PREFIX, self.state().tables.leads.insert(lead, stamp, Some(stamp), visible_from))
+    }
+
+    /// Edits a contact or a lead and bumps its stamps. `false` when there is no such record.
     pub fn edit(&self, id: &str, edit: impl FnOnce(&mut Person)) -> bool {
         let now = self.now();
         let mut state = self.state();
-        let Some(mut person) = state.contact(id).map(|row| row.value.person.clone()) else { return false };
-        edit(&mut person);
-        let account = person.company.as_ref().map(|company| state.account_for(company, now));
-        state.touch(id, now, |row| {
-            row.value = Contact { person, account, modified: now, ..row.value.clone() };
-        })
+        if !state.touch(id, now, |(profile, _)| {
+            edit(&mut profile.person);
+            profile.modified = now;
+        }) {
+            return false;
+        }
+        state.rehouse(id, now);
+        true
+    }
+
+    /// Sets one field that an API client may update (`Score__c`), as a user would. `false` when there is no such record
+    /// or field.
+    pub fn set_field(&self, id: &str, name: &str, value: Value) -> bool {
+        let now = self.now();
+        let tables = &mut self.state().tables;
+        if id.starts_with(Lead::PREFIX) {
+            set(&mut tables.leads, id, name, value, now)
+        } else {
+            set(&mut tables.contacts, id, name, value, now)
+        }
+    }
+
+    /// Gives a formula another result, as a change elsewhere does: no stamp moves. `false` when there is no such contact.
+    pub fn set_formula(&self, id: &str, result: &str) -> bool {
+        let Some(key) = ids::key(Contact::PREFIX, id) else { return false };
+        self.state().tables.contacts.change(key, |row| row.value.details.tier = Some(result.to_owned()))
     }
 
     /// A mass job: the stamp moves and no field does.
@@ -148,56 +135,80 @@ impl Salesforce {
         self.state().touch(id, now, |_| ())
     }
 
+    /// The same for every contact and every lead at once.
+    pub fn mass_bump(&self) {
+        let now = Some(self.now());
+        let tables = &mut self.state().tables;
+        for key in tables.contacts.keys() {
+            tables.contacts.change(key, |row| row.stamp = now);
+        }
+        for key in tables.leads.keys() {
+            tables.leads.change(key, |row| row.stamp = now);
+        }
+    }
+
     /// Writes `Propstreet_Contact_Id__c`, as an integration would.
     pub fn write_back(&self, id: &str, propstreet_id: Option<String>) -> bool {
         let now = self.now();
-        self.state().touch(id, now, |row| {
-            row.value.propstreet_id = propstreet_id;
-            row.value.modified = now;
+        self.state().touch(id, now, |(profile, _)| {
+            profile.propstreet_id = propstreet_id;
+            profile.modified = now;
         })
     }
 
     /// What `Propstreet_Contact_Id__c` holds.
     pub fn written_back(&self, id: &str) -> Option<String> {
-        self.state().contact(id)?.value.propstreet_id.clone()
+        self.state().profile(id)?.propstreet_id.clone()
     }
 
-    /// Puts a contact into the bin: `queryAll` shows it, `query` does not.
+    /// Puts a contact or a lead into the bin: `queryAll` shows it for fifteen days, `query` does not.
     pub fn delete(&self, id: &str) -> bool {
         let now = self.now();
-        self.state().touch(id, now, |row| row.deleted = Some(now))
+        self.state().touch(id, now, |(_, deleted)| *deleted = Some(now))
     }
 
-    /// Takes a contact out of the bin.
+    /// Takes a contact or a lead out of the bin.
     pub fn undelete(&self, id: &str) -> bool {
         let now = self.now();
-        self.state().touch(id, now, |row| row.deleted = None)
+        self.state().touch(id, now, |(profile, deleted)| {
+            *deleted = None;
+            profile.master = None;
+        })
     }
 
-    /// Deletes for good: nothing shows the contact any more.
+    /// Deletes for good: nothing shows the record any more.
     pub fn purge(&self, id: &str) -> bool {
-        let mut state = self.state();
-        ids::key(Contact::PREFIX, id).is_some_and(|key| state.contacts.purge(key))
+        let tables = &mut self.state().tables;
+        ids::key(Contact::PREFIX, id).is_some_and(|key| tables.contacts.purge(key))
+            || ids::key(Lead::PREFIX, id).is_some_and(|key| tables.leads.purge(key))
     }
 
-    /// Merges two contacts: the loser goes to the bin and names the winner.
+    /// Merges two contacts or two leads: the loser goes to the bin and names the winner, who keeps nothing of it. A
+    /// third record is a second call; a winner may lose later. `false` unless both stand outside the bin.
     pub fn merge(&self, winner: &str, loser: &str) -> bool {
         let now = self.now();
-        let Some(master) = ids::key(Contact::PREFIX, winner) else { return false };
         let mut state = self.state();
-        state.touch(winner, now, |row| row.value.modified = now)
-            && state.touch(loser, now, |row| {
-                row.deleted = Some(now);
-                row.value.master = Some(master);
-            })
+        let prefix = if winner.starts_with(Lead::PREFIX) { Lead::PREFIX } else { Contact::PREFIX };
+        let (Some(master), Some(lost)) = (ids::key(prefix, winner), ids::key(prefix, loser)) else { return false };
+        if master == lost || !state.is_live(winner) || !state.is_live(loser) {
+            return false;
+        }
+        if state.levers.merge_moves_winner {
+            state.touch(winner, now, |(profile, _)| profile.modified = now);
+        }
+        state.touch(loser, now, |(profile, deleted)| {
+            *deleted = Some(now);
+            profile.master = Some(master);
+        })
     }
 
     /// Renames the Account of a contact; the contact's own stamp stays.
     pub fn rename_account(&self, contact: &str, name: &str) -> bool {
         let now = self.now();
         let mut state = self.state();
-        let Some(account) = state.contact(contact).and_then(|row| row.value.account) else { return false };
-        state.accounts.change(account, |row| {
+        let row = ids::key(Contact::PREFIX, contact).and_then(|key| state.tables.contacts.row(key));
+        let Some(account) = row.and_then(|row| row.value.account) else { return false };
+        state.tables.accounts.change(account, |row| {
             name.clone_into(&mut row.value.company.name);
             row.stamp = Some(now);
         })
@@ -205,49 +216,22 @@ impl Salesforce {
 
     /// The ids of all contacts outside the bin, uncommitted ones included, oldest first.
     pub fn ids(&self) -> Vec<String> {
-        let state = self.state();
-        let live = |key: &u64| state.contacts.row(*key).is_some_and(|row| row.deleted.is_none());
-        state.contacts.keys().into_iter().filter(live).map(|key| ids::id(Contact::PREFIX, key)).collect()
+        live(&self.state().tables.contacts)
+    }
+
+    /// The ids of all leads outside the bin, uncommitted and converted ones included, oldest first.
+    pub fn lead_ids(&self) -> Vec<String> {
+        live(&self.state().tables.leads)
     }
 
     /// The person behind an id of 15 or 18 characters, binned or not.
     pub fn person(&self, id: &str) -> Option<Person> {
-        self.state().contact(id).map(|row| row.value.person.clone())
+        self.state().profile(id).map(|profile| profile.person.clone())
     }
 
-    /// Makes pages shorter than clients ask for, as the server may.
-    pub fn set_page_size_cap(&self, rows: usize) {
-        self.state().page_cap = rows.max(1);
-    }
-
-    /// Ends all sessions: every call answers 401 until the next login.
-    pub fn expire_tokens(&self) {
-        self.state().token = None;
-    }
-
-    /// Forgets all open query locators.
-    pub fn expire_locators(&self) {
-        self.state().locators.clear();
-    }
-
-    /// Takes a field from the user's sight, by field-level security: `Email`, `Account.Website`.
-    pub fn hide_field(&self, name: &str) {
-        self.state().hidden.insert(full_name(name));
-    }
-
-    /// Gives it back.
-    pub fn show_field(&self, name: &str) {
-        self.state().hidden.remove(&full_name(name));
-    }
-
-    /// Sets the calls counted today and the daily allowance; once used up, all calls answer 403.
-    pub fn set_usage(&self, used: u64, allowance: u64) {
-        self.state().usage = (used, allowance);
-    }
-
-    /// Whether `latestDateCovered` falls back before open transactions, as documented (the default).
-    pub fn admit_open_transactions(&self, admit: bool) {
-        self.state().admits_open_transactions = admit;
+    /// The id of the user who owns a contact or a lead.
+    pub fn owner(&self, id: &str) -> Option<String> {
+        self.state().profile(id).map(|profile| ids::id("005", profile.owner))
     }
 
     pub(super) fn now(&self) -> DateTime<Utc> {
@@ -264,75 +248,89 @@ impl Salesforce {
     }
 }
 
-impl State {
-    fn account_for(&mut self, company: &Company, now: DateTime<Utc>) -> u64 {
-        let name = (company.name.clone(), company.domain.clone());
-        let accounts = &mut self.accounts;
-        *self
-            .account_of
-            .entry(name)
-            .or_insert_with(|| accounts.insert(Account { company: company.clone() }, now, Some(now), None))
-    }
-
-    fn contact(&self, id: &str) -> Option<&Arc<Row<Contact>>> {
-        self.contacts.row(ids::key(Contact::PREFIX, id)?)
-    }
-
-    fn touch(&mut self, id: &str, now: DateTime<Utc>, change: impl FnOnce(&mut Row<Contact>)) -> bool {
-        let Some(key) = ids::key(Contact::PREFIX, id) else { return false };
-        self.contacts.change(key, |row| {
-            row.stamp = Some(now);
-            change(row);
-        })
-    }
-
-    /// The session's token; a repeated grant answers the same one.
-    pub fn log_in(&mut self) -> String {
-        let issued = &mut self.tokens_issued;
-        let token = self.token.get_or_insert_with(|| {
-            *issued += 1;
-            format!("{}!AQsandbox{issued:08}", &ORGANIZATION[..15])
-        });
-        token.clone()
-    }
-
-    /// Whether a bearer token is alive.
-    pub fn admits(&self, token: &str) -> bool {
-        self.token.as_deref() == Some(token)
-    }
-
-    /// Whether the user may not see a field (`Contact.Email`).
-    pub fn hides(&self, field: &str) -> bool {
-        self.hidden.contains(&field.to_ascii_lowercase())
-    }
-
-    /// Rows a page when a client asks for `wanted`.
-    pub fn page(&self, wanted: usize) -> usize {
-        wanted.min(self.page_cap)
-    }
-
-    /// Keeps a result set for the pages to come; answers the locator's number.
-    pub fn keep(&mut self, snapshot: Snapshot, now: DateTime<Utc>) -> u64 {
-        self.locators.retain(|_, (opened, _)| now - *opened < LOCATOR_LIFE);
-        self.next_locator += 1;
-        self.locators.insert(self.next_locator, (now, snapshot));
-        self.next_locator
-    }
-
-    /// The result set behind a locator.
-    pub fn kept(&self, locator: u64, now: DateTime<Utc>) -> Option<Snapshot> {
-        let (opened, snapshot) = self.locators.get(&locator)?;
-        (now - *opened < LOCATOR_LIFE).then(|| snapshot.clone())
-    }
-
-    /// Up to where no later commit can show: before the oldest open transaction.
-    pub fn covered(&self, end: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
-        let open = if self.admits_open_transactions { self.contacts.oldest_uncommitted(now) } else { None };
-        open.map_or(end, |open| open.min(end)).min(now).trunc_subsecs(0)
-    }
+fn live<T: Record>(table: &Table<T>) -> Vec<String> {
+    let live = |key: &u64| table.row(*key).is_some_and(|row| row.deleted.is_none());
+    table.keys().into_iter().filter(live).map(|key| ids::id(T::PREFIX, key)).collect()
 }
 
-fn full_name(field: &str) -> String {
-    let full = if field.contains('.') { field.to_owned() } else { format!("Contact.{field}") };
-    full.to_ascii_lowercase()
+fn set<T: Record>(table: &mut Table<T>, id: &str, name: &str, value: Value, now: DateTime<Utc>) -> bool {
+    let Some(key) = ids::key(T::PREFIX, id) else { return false };
+    let Some(write) = T::column(name).and_then(|column| column.set) else { return false };
+    table.change(key, |row| {
+        row.stamp = Some(now);
+        row.value.modified(now);
+        write(&mut row.value, value);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use crate::sandbox::salesforce::bench::{Org, at, pass, person};
+
+    async fn masters(org: &Org, object: &str) -> Json {
+        let soql = format!("SELECT Id, MasterRecordId FROM {object} WHERE IsDeleted = true ORDER BY Id");
+        let records = org.query_all(&soql).await.1["records"].clone();
+        records.as_array().unwrap().iter().map(|row| json!([row["Id"], row["MasterRecordId"]])).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn three_records_merge_and_the_winner_may_lose_later() {
+        for object in ["Contact", "Lead"] {
+            let org = Org::new().await;
+            let add = |row: i64| match object {
+                "Lead" => org.salesforce.add_lead_at(&person(), at(row - 600)),
+                _ => org.salesforce.add_at(&person(), at(row - 600)),
+            };
+            let [a, b, c, d] = [0, 1, 2, 3].map(add);
+            assert!(org.salesforce.merge(&a, &b) && org.salesforce.merge(&a, &c));
+            assert_eq!(masters(&org, object).await, json!([[b, a], [c, a]]));
+            assert!(org.salesforce.merge(&d, &a), "the winner loses");
+            assert_eq!(masters(&org, object).await, json!([[a, d], [b, a], [c, a]]), "each names who won at the time");
+            assert!(!org.salesforce.merge(&d, &a) && !org.salesforce.merge(&a, &d) && !org.salesforce.merge(&d, &d));
+            assert_eq!(org.ids(&format!("SELECT Id FROM {object}")).await, std::slice::from_ref(&d));
+            assert!(org.salesforce.undelete(&a));
+            assert_eq!(masters(&org, object).await, json!([[b, a], [c, a]]), "who is back lost to nobody");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_merge_may_leave_the_winner_without_a_new_stamp() {
+        for (moves, stamp) in [(true, "2026-11-02T09:00:00.000+0000"), (false, "2026-11-02T08:50:00.000+0000")] {
+            let org = Org::new().await;
+            let [winner, loser] = [0, 1].map(|_| org.salesforce.add_at(&person(), at(-600)));
+            org.salesforce.merge_moves_winner(moves);
+            assert!(org.salesforce.merge(&winner, &loser));
+            assert_eq!(org.first("SELECT SystemModstamp FROM Contact").await["SystemModstamp"], stamp);
+        }
+        let org = Org::new().await;
+        let (contact, lead) = (org.salesforce.add(&person()), org.salesforce.add_lead(&person()));
+        assert!(!org.salesforce.merge(&contact, &lead), "a contact and a lead do not merge");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_bin_is_emptied_after_fifteen_days() {
+        let org = Org::new().await;
+        assert!(org.salesforce.delete(&org.salesforce.add(&person())));
+        let binned = "SELECT Id FROM Contact WHERE IsDeleted = true";
+        pass(15 * 86_400 - 1).await;
+        assert_eq!(org.query_all(binned).await.1["totalSize"], 1);
+        pass(1).await;
+        assert_eq!(org.query_all(binned).await.1["totalSize"], 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mass_job_moves_every_stamp_and_no_field() {
+        let org = Org::new().await;
+        for row in 0..3 {
+            org.salesforce.add_at(&person(), at(row - 600));
+            org.salesforce.add_lead_at(&person(), at(row - 600));
+        }
+        org.salesforce.mass_bump();
+        for object in ["Contact", "Lead"] {
+            let bumped = "SystemModstamp = 2026-11-02T09:00:00Z AND LastModifiedDate < 2026-11-02T08:59:00Z";
+            assert_eq!(org.ids(&format!("SELECT Id FROM {object} WHERE {bumped}")).await.len(), 3);
+        }
+    }
 }

@@ -15,6 +15,8 @@ pub fn kind(path: &str) -> &'static str {
         ["services", "data", _, "sobjects", _, "deleted"] => "deleted",
         ["services", "data", _, "sobjects", ..] => "record",
         ["services", "data", _, "composite", ..] => "composite",
+        ["services", "data", _, "jobs", "query", _, "results"] => "results",
+        ["services", "data", _, "jobs", "query", ..] => "job",
         _ => "other",
     }
 }

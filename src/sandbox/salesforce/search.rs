@@ -5,12 +5,16 @@ use std::cmp::Ordering;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 
-use crate::sandbox::salesforce::columns::{Account, Kind, Path, Record, Value};
+use crate::sandbox::salesforce::columns::{Kind, Path, Record, Value};
 use crate::sandbox::salesforce::ids;
+use crate::sandbox::salesforce::records::Tables;
 use crate::sandbox::salesforce::soql::{Comparison, Condition, Literal, Malformed, Name, Query, Select};
-use crate::sandbox::table::{Row, Table};
+use crate::sandbox::table::Row;
+
+/// How long a deleted row stays in the bin, where `queryAll` sees it.
+const BIN_LIFE: TimeDelta = TimeDelta::days(15);
 
 /// Why a query is refused: the error code, the words, and the place in the text.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,7 +59,7 @@ pub fn plan<T: Record>(query: &Query, hidden: &dyn Fn(&str) -> bool) -> Result<P
         }
     };
     let test = query.condition.as_ref().map_or(Ok(Test::All(Vec::new())), |condition| check(condition, hidden))?;
-    let order = query.order.iter().map(|order| Ok((resolve(&order.field, hidden)?, order.descending)));
+    let order = query.order.iter().map(|order| Ok((filterable(&order.field, hidden)?, order.descending)));
     Ok(Plan { fields, test, order: order.collect::<Result<_, Refused>>()?, limit: query.limit.unwrap_or(usize::MAX) })
 }
 
@@ -73,6 +77,16 @@ fn resolve<T: Record>(name: &Name, hidden: &dyn Fn(&str) -> bool) -> Result<Path
     })
 }
 
+/// A field that WHERE and ORDER BY take.
+fn filterable<T: Record>(name: &Name, hidden: &dyn Fn(&str) -> bool) -> Result<Path<T>, Refused> {
+    let path: Path<T> = resolve(name, hidden)?;
+    if path.kind().is_filterable() {
+        return Ok(path);
+    }
+    let message = format!("field '{}' can not be filtered in a query call", name.text);
+    Err(Refused { code: "INVALID_FIELD", message, at: name.at })
+}
+
 fn check<T: Record>(condition: &Condition, hidden: &dyn Fn(&str) -> bool) -> Result<Test<T>, Refused> {
     let all = |terms: &[Condition]| terms.iter().map(|term| check(term, hidden)).collect::<Result<Vec<_>, _>>();
     Ok(match condition {
@@ -80,11 +94,11 @@ fn check<T: Record>(condition: &Condition, hidden: &dyn Fn(&str) -> bool) -> Res
         Condition::Any(terms) => Test::Any(all(terms)?),
         Condition::Not(term) => Test::Not(Box::new(check(term, hidden)?)),
         Condition::Compare { field, comparison, literal } => {
-            let path = resolve(field, hidden)?;
+            let path = filterable(field, hidden)?;
             Test::Compare(path, *comparison, operand(&path, field, literal)?)
         }
         Condition::Within { field, literals, negated } => {
-            let path = resolve(field, hidden)?;
+            let path = filterable(field, hidden)?;
             let operands = literals.iter().map(|literal| operand(&path, field, literal));
             Test::Within(path, operands.collect::<Result<_, _>>()?, *negated)
         }
@@ -97,20 +111,27 @@ fn operand<T: Record>(path: &Path<T>, field: &Name, literal: &Literal) -> Result
     match (path.kind(), literal) {
         (_, Literal::Null) => Ok(Value::Null),
         (Kind::Bool, Literal::Bool(bool)) => Ok(Value::Bool(*bool)),
+        (Kind::Number, Literal::Number(number)) => Ok(Value::Number(*number)),
+        (Kind::Date, Literal::Date(day)) => Ok(Value::Date(*day)),
         (Kind::Instant, Literal::Instant(instant)) => Ok(Value::Instant(instant.trunc_subsecs(0))),
         (Kind::Id | Kind::Reference(..), Literal::Text(id)) => match ids::key(path.prefix(), id) {
             Some(key) => Ok(Value::Id(ids::id(path.prefix(), key))),
             None => refused("INVALID_QUERY_FILTER_OPERATOR", format!("invalid ID field: {id}")),
         },
-        (Kind::Bool | Kind::Instant, Literal::Text(_)) => {
-            let wanted = if path.kind() == Kind::Bool { "boolean" } else { "dateTime" };
+        (kind @ (Kind::Bool | Kind::Instant | Kind::Number | Kind::Date), Literal::Text(_)) => {
+            let wanted = match kind {
+                Kind::Bool => "boolean",
+                Kind::Number => "double",
+                Kind::Date => "date",
+                _ => "dateTime",
+            };
             let message = format!(
                 "value of filter criterion for field '{}' must be of type {wanted} and should not be enclosed in quotes",
                 field.text
             );
             refused("INVALID_FIELD", message)
         }
-        (Kind::Bool | Kind::Instant | Kind::Id | Kind::Reference(..), _) => {
+        (Kind::Bool | Kind::Instant | Kind::Number | Kind::Date | Kind::Id | Kind::Reference(..), _) => {
             let message = format!("value of filter criterion for field '{}' is of the wrong type", field.text);
             refused("INVALID_FIELD", message)
         }
@@ -127,14 +148,10 @@ fn operand<T: Record>(path: &Path<T>, field: &Name, literal: &Literal) -> Result
 
 impl<T: Record> Plan<T> {
     /// The matching rows, in order; binned ones only with `binned`.
-    pub fn run(
-        &self,
-        table: &Table<T>,
-        accounts: &Table<Account>,
-        binned: bool,
-        now: DateTime<Utc>,
-    ) -> Vec<Arc<Row<T>>> {
-        let wanted = |row: &&Arc<Row<T>>| (binned || row.deleted.is_none()) && holds(&self.test, row, accounts);
+    pub fn run(&self, tables: &Tables, binned: bool, now: DateTime<Utc>) -> Vec<Arc<Row<T>>> {
+        let table = T::table(tables);
+        let shown = |deleted: DateTime<Utc>| binned && now - deleted < BIN_LIFE;
+        let wanted = |row: &&Arc<Row<T>>| row.deleted.is_none_or(shown) && holds(&self.test, row, tables);
         let reach = reach(&self.test);
         let walk = self.walk();
         if let Some(keys) = &reach.named {
@@ -142,7 +159,7 @@ impl<T: Record> Plan<T> {
             keys.sort_unstable();
             keys.dedup();
             let rows = keys.iter().filter_map(|key| table.get(*key, now)).filter(wanted).cloned().collect();
-            return self.sorted(rows, accounts);
+            return self.sorted(rows, tables);
         }
         let (by_stamp, in_order) = walk.map_or((reach.stamp.is_bounded(), false), |by_stamp| (by_stamp, true));
         let most = if in_order { self.limit } else { usize::MAX };
@@ -160,7 +177,7 @@ impl<T: Record> Plan<T> {
             let range = (reach.key.low.unwrap_or(0), reach.key.high.unwrap_or(u64::MAX));
             table.by_key(range.0..=range.1, now).filter(wanted).take(most).cloned().collect()
         };
-        if in_order { rows } else { self.sorted(rows, accounts) }
+        if in_order { rows } else { self.sorted(rows, tables) }
     }
 
     /// Whether an index already has the order asked for: `Some(true)` the stamps, `Some(false)` the ids.
@@ -173,9 +190,9 @@ impl<T: Record> Plan<T> {
     }
 
     /// Sorted as asked; what the query leaves open comes in an order that is stable but of no use to anybody.
-    fn sorted(&self, rows: Vec<Arc<Row<T>>>, accounts: &Table<Account>) -> Vec<Arc<Row<T>>> {
+    fn sorted(&self, rows: Vec<Arc<Row<T>>>, tables: &Tables) -> Vec<Arc<Row<T>>> {
         let keyed = rows.into_iter().map(|row| {
-            let keys: Vec<Value> = self.order.iter().map(|(path, _)| path.value(&row, accounts)).collect();
+            let keys: Vec<Value> = self.order.iter().map(|(path, _)| path.value(&row, tables)).collect();
             (keys, row)
         });
         let mut keyed: Vec<_> = keyed.collect();
@@ -211,6 +228,8 @@ fn compare(left: &Value, right: &Value) -> Option<Ordering> {
     match (left, right) {
         (Value::Text(left), Value::Text(right)) => Some(left.to_lowercase().cmp(&right.to_lowercase())),
         (Value::Id(left), Value::Id(right)) => Some(left.cmp(right)),
+        (Value::Number(left), Value::Number(right)) => left.partial_cmp(right),
+        (Value::Date(left), Value::Date(right)) => Some(left.cmp(right)),
         (Value::Bool(left), Value::Bool(right)) => Some(left.cmp(right)),
         (Value::Instant(left), Value::Instant(right)) => Some(left.timestamp().cmp(&right.timestamp())),
         _ => None,
@@ -221,17 +240,17 @@ fn equal(left: &Value, right: &Value) -> bool {
     (left == &Value::Null && right == &Value::Null) || compare(left, right) == Some(Ordering::Equal)
 }
 
-fn holds<T: Record>(test: &Test<T>, row: &Row<T>, accounts: &Table<Account>) -> bool {
+fn holds<T: Record>(test: &Test<T>, row: &Row<T>, tables: &Tables) -> bool {
     match test {
-        Test::All(terms) => terms.iter().all(|term| holds(term, row, accounts)),
-        Test::Any(terms) => terms.iter().any(|term| holds(term, row, accounts)),
-        Test::Not(term) => !holds(term, row, accounts),
+        Test::All(terms) => terms.iter().all(|term| holds(term, row, tables)),
+        Test::Any(terms) => terms.iter().any(|term| holds(term, row, tables)),
+        Test::Not(term) => !holds(term, row, tables),
         Test::Within(path, operands, negated) => {
-            let value = path.value(row, accounts);
+            let value = path.value(row, tables);
             operands.iter().any(|operand| equal(&value, operand)) != *negated
         }
         Test::Compare(path, comparison, operand) => {
-            let value = path.value(row, accounts);
+            let value = path.value(row, tables);
             let order = compare(&value, operand);
             match comparison {
                 Comparison::Equal => equal(&value, operand),
@@ -333,21 +352,21 @@ fn reach<T: Record>(test: &Test<T>) -> Reach {
 mod tests {
     use super::*;
     use crate::sandbox::people::Person;
-    use crate::sandbox::salesforce::columns::Contact;
+    use crate::sandbox::salesforce::records::{Contact, Details, Profile};
     use crate::sandbox::salesforce::soql;
 
     fn at(second: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(1_793_610_000 + second, 0).unwrap()
     }
 
-    fn contacts() -> Table<Contact> {
-        let mut table = Table::new(1000);
+    fn tables() -> Tables {
+        let mut tables = Tables::new(1000);
         for row in 0..60 {
             let person = Person { last: format!("P{}", row % 3), ..Person::default() };
-            let contact = Contact { person, account: None, master: None, modified: at(0), propstreet_id: None };
-            table.insert(contact, at(0), Some(at(row * 7 % 20)), None);
+            let contact = Contact { profile: Profile::new(&person, at(0)), account: None, details: Details::default() };
+            tables.contacts.insert(contact, at(0), Some(at(row * 7 % 20)), None);
         }
-        table
+        tables
     }
 
     fn condition(rng: &mut fastrand::Rng, depth: u32) -> String {
@@ -369,10 +388,10 @@ mod tests {
     /// The planner may narrow the walk only to where all matches are: it must agree with a walk over everything.
     #[test]
     fn narrowed_walks_find_what_a_full_one_finds() {
-        let (table, accounts) = (contacts(), Table::new(1));
+        let tables = tables();
         let run = |text: &str| -> Vec<u64> {
             let query = soql::parse(text).unwrap();
-            let rows = plan::<Contact>(&query, &|_| false).unwrap().run(&table, &accounts, false, at(99));
+            let rows = plan::<Contact>(&query, &|_| false).unwrap().run(&tables, false, at(99));
             rows.iter().map(|row| row.key).collect()
         };
         let mut rng = fastrand::Rng::with_seed(7);

@@ -1,7 +1,7 @@
 //! SOQL, as far as a polling client speaks it: text in, a parsed query or the position of the fault out.
 //! It must not know which objects and fields an org has.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
 /// A name as written, with its 0-based place in the text (errors point at it).
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,8 @@ pub enum Literal {
     Text(String),
     /// An unquoted date-time.
     Instant(DateTime<Utc>),
+    /// An unquoted day.
+    Date(NaiveDate),
     /// `true` or `false`.
     Bool(bool),
     /// An unquoted number.
@@ -292,11 +294,7 @@ impl Parser<'_> {
             Some(Token::Word(word)) if word.eq_ignore_ascii_case("null") => Literal::Null,
             Some(Token::Word(word)) if word.eq_ignore_ascii_case("true") => Literal::Bool(true),
             Some(Token::Word(word)) if word.eq_ignore_ascii_case("false") => Literal::Bool(false),
-            Some(Token::Word(word)) => match (instant(word), word.parse::<f64>()) {
-                (Some(instant), _) => Literal::Instant(instant),
-                (None, Ok(number)) => Literal::Number(number),
-                (None, Err(_)) => return Err(self.unexpected()),
-            },
+            Some(Token::Word(word)) => scalar(word).ok_or_else(|| self.unexpected())?,
             _ => return Err(self.unexpected()),
         };
         self.next += 1;
@@ -385,9 +383,12 @@ fn is_name(word: &str) -> bool {
         && !CLAUSES.iter().any(|clause| word.eq_ignore_ascii_case(clause))
 }
 
-/// `2026-11-02T09:15:41Z`, with a fraction, or with an offset.
-fn instant(word: &str) -> Option<DateTime<Utc>> {
-    DateTime::parse_from_rfc3339(word).ok().map(|instant| instant.to_utc())
+/// A date-time (`2026-11-02T09:15:41Z`, with a fraction, or with an offset), a day, or a number.
+fn scalar(word: &str) -> Option<Literal> {
+    let instant = DateTime::parse_from_rfc3339(word).ok().map(|instant| Literal::Instant(instant.to_utc()));
+    let day = || word.parse::<NaiveDate>().ok().map(Literal::Date);
+    let number = || word.parse::<f64>().ok().map(Literal::Number);
+    instant.or_else(day).or_else(number)
 }
 
 #[cfg(test)]
