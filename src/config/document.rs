@@ -215,6 +215,20 @@ impl<'d> Section<'d> {
         None
     }
 
+    /// `true` or `false`.
+    #[must_use]
+    pub fn flag(&self, key: &'static str) -> Option<bool> {
+        let value = self.value(key)?;
+        match &value.kind {
+            ValueKind::Boolean(on) => return Some(*on),
+            // A variable is always a text.
+            ValueKind::String(text) if value.origin().is_some() && text == "true" => return Some(true),
+            ValueKind::String(text) if value.origin().is_some() && text == "false" => return Some(false),
+            other => self.mistyped(key, "true or false", other),
+        }
+        None
+    }
+
     /// One word of a closed list.
     #[must_use]
     pub fn choice<T: Copy>(&self, key: &'static str, words: &[(&'static str, Word<T>)]) -> Option<T> {

@@ -329,8 +329,8 @@ mod tests {
             on_change = "update"
             on_delete = "delete"
             companies = "link"
-            [sources.hubspot.guard]
-            max = 1
+            write_back = { field = "propstreet_id" }
+            leads = true
             [admin]
             listen = "127.0.0.1:8787"
             token = "x"
@@ -339,7 +339,8 @@ mod tests {
             kind = "salesforce"
             base_url = "https://a.my.salesforce.com"
             first_run = "from_now"
-            auth = { kind = "jwt_bearer" }
+            auth = { kind = "client_credentials", client_id = "k", client_secret = "s" }
+            owner = "crm"
         "#;
         assert_snapshot!(faults(&format!("{PROPSTREET}{HUBSPOT}{rest}")), @r#"
         p.toml:8:13: sources.hubspot.schedule: `schedule` is planned but not built into this version
@@ -350,7 +351,9 @@ mod tests {
             fix: remove it or set "keep"
         p.toml:11:25: sources.hubspot.companies: `companies = "link"` is planned but not built into this version
             fix: remove it or set "off"
-        p.toml:12:30: sources.hubspot.guard: `guard` is planned but not built into this version
+        p.toml:12:13: sources.hubspot.write_back: `write_back` is planned but not built into this version
+            fix: remove it
+        p.toml:13:21: sources.hubspot.leads: `leads` is for sources of kind "salesforce" alone
             fix: remove it
         p.toml:15:22: admin.listen: `listen = "127.0.0.1:8787"` is planned but not built into this version
             fix: remove it or set "off"
@@ -358,8 +361,8 @@ mod tests {
             fix: remove it
         p.toml:17:14: alerts: `alerts` is planned but not built into this version
             fix: remove it
-        p.toml:22:29: sources.sf.auth.kind: `kind = "jwt_bearer"` is planned but not built into this version
-            fix: set "client_credentials"
+        p.toml:23:13: sources.sf.owner: `owner` is planned but not built into this version
+            fix: remove it
         "#);
     }
 
@@ -369,10 +372,21 @@ mod tests {
             on_change = "ignore"
             on_delete = "keep"
             companies = "off"
+            guard = 50
             [admin]
             listen = "off"
         "#;
         assert_eq!(faults(&format!("{PROPSTREET}{HUBSPOT}{rest}")), "no fault");
+    }
+
+    #[test]
+    fn a_source_of_unknown_kind_is_told_that_alone() {
+        let keys = "leads = true\non_delete = \"tag\"\nwrite_back = { field = \"Id__c\" }\nbudget_share = 5\n";
+        let text = format!("{PROPSTREET}{}{keys}", HUBSPOT.replace("kind = \"hubspot\"", "kind = \"salesfroce\""));
+        assert_snapshot!(faults(&text), @r#"
+        p.toml:4:8: sources.hubspot.kind: `salesfroce` is none of its values
+            fix: write "salesforce" or "hubspot" or "pipedrive"
+        "#);
     }
 
     #[test]
@@ -554,7 +568,7 @@ mod tests {
             fix: use one of first_name, last_name, email, phone, linkedin_url, primary_language, strategy, tags, company, job_title
         p.toml:11:21: sources.hubspot.map.phone: a text alone may be a field or a constant: write { from = "FIELD" } or { const = "text" }
             fix: write { from = "FIELD" }, { const = "TEXT" }, { expr = "EXPRESSION" }, or false
-        p.toml:12:21: sources.hubspot.map.email: unknown field `form`, expected one of `from`, `as`, `separator`, `region`, `const`, `expr`
+        p.toml:12:21: sources.hubspot.map.email: unknown field `form`, expected one of `from`, `as`, `separator`, `region`, `const`, `expr`, `optional`
             fix: write { from = "FIELD" }, { const = "TEXT" }, { expr = "EXPRESSION" }, or false
         p.toml:13:20: sources.hubspot.map.tags: the expression syntax error: unexpected end of input, expected `,`
             fix: correct it; an empty field is undefined and takes a default by `FIELD or 'x'`
@@ -574,7 +588,7 @@ mod tests {
 
     #[test]
     fn the_example_shows_every_key() {
-        let planned = EXAMPLE.split("# Planned").nth(1).expect("a list of what is planned");
+        let (manual, planned) = EXAMPLE.split_once("# Planned").expect("a list of what is planned");
         for key in sources::PLANNED {
             assert!(planned.contains(key), "{key}");
         }
@@ -587,10 +601,23 @@ mod tests {
             "path",
             "kind",
             "namespace",
+            "first_run",
+            "on_change",
+            "on_delete",
+            "guard",
+            "companies",
             "region",
+            "leads",
+            "person_accounts",
+            "bulk_above",
+            "budget_share",
+            "write_back",
         ];
-        for key in built.into_iter().chain(["first_run", "on_change", "on_delete", "companies"]) {
-            assert!(EXAMPLE.contains(&format!("\n{key} = ")), "{key}");
+        for key in built {
+            assert!(manual.contains(&format!("\n{key} = ")), "{key}");
+        }
+        for word in ["jwt_bearer", "username", "private_key", "audience", "optional = true"] {
+            assert!(manual.contains(word), "{word}");
         }
     }
 }

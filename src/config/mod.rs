@@ -7,6 +7,7 @@ pub mod places;
 pub mod problems;
 pub mod propstreet;
 pub mod rules;
+pub mod salesforce;
 pub mod secrets;
 pub mod sources;
 pub mod tree;

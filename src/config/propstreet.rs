@@ -77,8 +77,13 @@ pub fn base_url(section: &Section<'_>, default: Option<&str>) -> Option<Url> {
         section.require(KEY, "add base_url = \"https://YOUR-DOMAIN.my.salesforce.com\"");
     }
     let text = if section.has(KEY) { section.text(KEY)? } else { default? };
+    url_of(section, KEY, text)
+}
+
+/// The URL that a key's text is, under the same rules.
+pub fn url_of(section: &Section<'_>, key: &'static str, text: &str) -> Option<Url> {
     let Ok(url) = Url::parse(text) else {
-        section.fault(KEY, "is not a URL", "write https://HOST");
+        section.fault(key, "is not a URL", "write https://HOST");
         return None;
     };
     let fault = match url.scheme() {
@@ -101,7 +106,7 @@ pub fn base_url(section: &Section<'_>, default: Option<&str>) -> Option<Url> {
     });
     match fault {
         Some((what, remedy)) => {
-            section.fault(KEY, what, remedy);
+            section.fault(key, what, remedy);
             None
         }
         None => Some(url),

@@ -14,13 +14,31 @@ const MAX_BYTES: u64 = 64 * 1024;
 /// A fault of a secret: what and remedy.
 type Fault = (String, String);
 
-/// Reads a secret key; what is wrong with it is reported to the section. Absent keys are the caller's to report.
+/// How a secret must look.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Form {
+    /// A token or a password: one line that can stand in a header.
+    Line,
+    /// A private key in PEM, which has many.
+    PrivateKey,
+}
+
+/// Reads a secret of one line; what is wrong with it is reported to the section. Absent keys are the caller's to report.
 pub fn read(section: &Section<'_>, key: &'static str) -> Option<SecretString> {
+    read_as(Form::Line, section, key)
+}
+
+/// The same for a private key in PEM. Only its frame is looked at: who signs with it knows what it is.
+pub fn read_private_key(section: &Section<'_>, key: &'static str) -> Option<SecretString> {
+    read_as(Form::PrivateKey, section, key)
+}
+
+fn read_as(form: Form, section: &Section<'_>, key: &'static str) -> Option<SecretString> {
     if let ValueKind::Table(_) = section.value(key)?.kind {
-        return referred(section.section(key)?);
+        return referred(form, section.section(key)?);
     }
     let text = section.text(key)?;
-    match usable(text.to_owned()) {
+    match form.usable(text.to_owned()) {
         Ok(secret) => Some(secret),
         Err((what, remedy)) => {
             section.fault(key, &what, &remedy);
@@ -30,11 +48,11 @@ pub fn read(section: &Section<'_>, key: &'static str) -> Option<SecretString> {
 }
 
 /// `{ env = "NAME" }`, `{ file = "PATH" }` or `{ credential = "NAME" }`.
-fn referred(place: Section<'_>) -> Option<SecretString> {
-    const FORMS: [&str; 3] = ["env", "file", "credential"];
-    let written: Vec<&'static str> = FORMS.into_iter().filter(|form| place.has(form)).collect();
+fn referred(form: Form, place: Section<'_>) -> Option<SecretString> {
+    const WAYS: [&str; 3] = ["env", "file", "credential"];
+    let written: Vec<&'static str> = WAYS.into_iter().filter(|way| place.has(way)).collect();
     let found = match written[..] {
-        [form] => place.text(form).map(|name| (form, fetch(&place, form, name))),
+        [way] => place.text(way).map(|name| (way, fetch(form, &place, way, name))),
         _ => {
             place.fault_here(
                 "does not say where the secret is",
@@ -44,8 +62,8 @@ fn referred(place: Section<'_>) -> Option<SecretString> {
         }
     };
     let secret = match found {
-        Some((form, Err((what, remedy)))) => {
-            place.fault(form, &what, &remedy);
+        Some((way, Err((what, remedy)))) => {
+            place.fault(way, &what, &remedy);
             None
         }
         Some((_, Ok(secret))) => Some(secret),
@@ -55,21 +73,21 @@ fn referred(place: Section<'_>) -> Option<SecretString> {
     secret
 }
 
-fn fetch(place: &Section<'_>, form: &str, name: &str) -> Result<SecretString, Fault> {
+fn fetch(form: Form, place: &Section<'_>, way: &str, name: &str) -> Result<SecretString, Fault> {
     if place.document().reading == Reading::WithoutSecrets {
         return Ok(SecretString::default());
     }
-    match form {
+    match way {
         // The name is not repeated: a secret pasted in its place must not reach a terminal or a log.
         "env" => match place.document().variable(name).filter(|value| !value.is_empty()) {
-            Some(value) => usable(value.to_owned()),
+            Some(value) => form.usable(value.to_owned()),
             None => Err((
                 "names a variable that is not set".to_owned(),
                 "set it for the process that runs propsync, or use { file = \"PATH\" }".to_owned(),
             )),
         },
-        "file" => from_file(&place.document().resolve(name), Guard::Mode),
-        _ => from_file(&credential(place, name)?, Guard::Folder),
+        "file" => from_file(form, &place.document().resolve(name), Guard::Mode),
+        _ => from_file(form, &credential(place, name)?, Guard::Folder),
     }
 }
 
@@ -92,11 +110,11 @@ enum Guard {
     Folder,
 }
 
-fn from_file(path: &Path, guard: Guard) -> Result<SecretString, Fault> {
+fn from_file(form: Form, path: &Path, guard: Guard) -> Result<SecretString, Fault> {
     let shown = path.display();
     let unreadable = |error: &std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => {
-            (format!("the file {shown} does not exist"), "create it with the secret as its only line, mode 0600".into())
+            (format!("the file {shown} does not exist"), format!("create it with {}, mode 0600", form.contents()))
         }
         std::io::ErrorKind::PermissionDenied => {
             (format!("the file {shown} may not be read"), format!("chown it to the user that runs propsync: {shown}"))
@@ -121,19 +139,59 @@ fn from_file(path: &Path, guard: Guard) -> Result<SecretString, Fault> {
             text.pop();
         }
     }
-    usable(text)
+    form.usable(text)
+}
+
+impl Form {
+    /// What a file of it holds.
+    fn contents(self) -> &'static str {
+        match self {
+            Self::Line => "the secret as its only line",
+            Self::PrivateKey => "the key in PEM",
+        }
+    }
+
+    fn usable(self, text: String) -> Result<SecretString, Fault> {
+        let fault = match self {
+            _ if text.is_empty() => Some(("the secret is empty", "write the secret")),
+            Self::Line => unfit_line(&text),
+            Self::PrivateKey => unfit_key(&text),
+        };
+        match fault {
+            None => Ok(SecretString::from(text)),
+            Some((what, remedy)) => Err((what.to_owned(), remedy.to_owned())),
+        }
+    }
 }
 
 /// A secret that cannot stand in a header is a slip of copy and paste.
-fn usable(text: String) -> Result<SecretString, Fault> {
-    if text.is_empty() {
-        return Err(("the secret is empty".to_owned(), "write the secret".to_owned()));
-    }
-    if text.trim() != text || text.chars().any(char::is_control) {
-        return Err((
-            "the secret has blanks around it or a line break inside".to_owned(),
-            "write the secret alone, on one line".to_owned(),
+fn unfit_line(text: &str) -> Option<(&'static str, &'static str)> {
+    (text.trim() != text || text.chars().any(char::is_control))
+        .then_some(("the secret has blanks around it or a line break inside", "write the secret alone, on one line"))
+}
+
+/// RFC 7468: a label framed by dashes, on lines of their own. Remarks and certificates around the key are left alone.
+fn unfit_key(text: &str) -> Option<(&'static str, &'static str)> {
+    let has = |line: &str| text.lines().any(|found| found.trim() == line);
+    let framed = |label: &str| has(&format!("-----BEGIN {label}-----")) && has(&format!("-----END {label}-----"));
+    if framed("ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
+        return Some((
+            "the private key is locked by a passphrase",
+            "unlock it into a file of mode 0600: openssl pkey -in LOCKED -out KEY",
         ));
     }
-    Ok(SecretString::from(text))
+    if framed("PRIVATE KEY") || framed("RSA PRIVATE KEY") {
+        return None;
+    }
+    if framed("EC PRIVATE KEY") || framed("OPENSSH PRIVATE KEY") {
+        return Some((
+            "the private key is no RSA key in PEM",
+            "take the key of the app's certificate: openssl req -x509 -newkey rsa:2048 -noenc -keyout KEY …",
+        ));
+    }
+    Some((
+        "the secret is no private key in PEM",
+        "write all lines from -----BEGIN PRIVATE KEY----- to -----END PRIVATE KEY-----; \
+         a certificate or public key is not it",
+    ))
 }

@@ -3,29 +3,27 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use secrecy::SecretString;
+
 use crate::config::document::{Section, Word};
-use crate::config::propstreet::{base_url, client, secret};
-use crate::config::rules;
+use crate::config::propstreet::{base_url, secret};
 use crate::config::tree::SourceConfig;
-use crate::crm::{self, hubspot, pipedrive, salesforce};
+use crate::config::{rules, salesforce};
+use crate::crm::{self, hubspot, pipedrive};
 use crate::domain::identity::{MAX_NAMESPACE, RefRules};
 use crate::domain::kind::Kind;
+use crate::mapping::Mapper;
 use crate::sync::engine::{FirstRun, OnDelete};
 
 /// Keys of a source that are designed and refused.
-pub(in crate::config) const PLANNED: [&str; 11] = [
-    "schedule",
-    "timezone",
-    "write_back",
-    "filter",
-    "owner",
-    "clear_empty",
-    "on_filtered",
-    "guard",
-    "budget_share",
-    "sweep",
-    "namespace_aliases",
-];
+pub(in crate::config) const PLANNED: [&str; 8] =
+    ["schedule", "timezone", "filter", "owner", "clear_empty", "on_filtered", "sweep", "namespace_aliases"];
+
+/// Those that are built for Salesforce alone so far.
+const PLANNED_ELSEWHERE: [&str; 2] = ["write_back", "budget_share"];
+
+/// Far above any firm's people.
+const MOST_PEOPLE: u32 = 10_000_000;
 
 /// Reads every source. Faults are reported; sources with one are left out.
 #[must_use]
@@ -57,8 +55,11 @@ fn source(section: Section<'_>, namespaces: &mut BTreeMap<String, String>) -> Op
         ],
     );
     section.require("auth", "add auth = { kind = … } as config/example.toml shows for this CRM");
-    let crm = kind.and_then(|kind| crm(&section, kind));
-    section.knows("base_url");
+    let mapper = kind.and_then(|kind| rules::read(&section, kind));
+    let crm = kind.and_then(|kind| crm(&section, kind, mapper.as_ref()));
+    for key in ["base_url", "region", "map"] {
+        section.knows(key);
+    }
     section.require(
         "first_run",
         "choose first_run = \"backfill\" (send everyone) or \"from_now\" (only what changes from now on)",
@@ -67,11 +68,10 @@ fn source(section: Section<'_>, namespaces: &mut BTreeMap<String, String>) -> Op
         "first_run",
         &[("backfill", Word::Built(FirstRun::Backfill)), ("from_now", Word::Built(FirstRun::FromNow))],
     );
+    let on_delete = on_delete(&section, kind);
+    let guard = section.number("guard", 1..=MOST_PEOPLE);
     let policies = policies(&section);
-    let mapper = kind.and_then(|kind| rules::read(&section, kind));
-    section.knows("region");
-    section.knows("map");
-    section.close(&PLANNED);
+    close(section, kind);
     policies.then_some(())?;
     let (kind, namespace, crm) = (kind?, namespace?, crm?);
     Some(SourceConfig {
@@ -80,8 +80,8 @@ fn source(section: Section<'_>, namespaces: &mut BTreeMap<String, String>) -> Op
         kind,
         crm,
         first_run: first_run?,
-        on_delete: OnDelete::Keep,
-        guard: None,
+        on_delete: on_delete?,
+        guard,
         mapper: Arc::new(mapper?),
     })
 }
@@ -119,31 +119,49 @@ fn namespace(section: &Section<'_>, name: &str, taken: &mut BTreeMap<String, Str
     Some(namespace)
 }
 
-fn crm(section: &Section<'_>, kind: Kind) -> Option<crm::Settings> {
-    let (default, login, planned) = match kind {
+fn crm(section: &Section<'_>, kind: Kind, mapper: Option<&Mapper>) -> Option<crm::Settings> {
+    match kind {
         // A login is tied to the firm's own domain.
-        Kind::Salesforce => (None, "client_credentials", "jwt_bearer"),
-        Kind::HubSpot => (Some("https://api.hubapi.com"), "token", "oauth_refresh"),
-        Kind::Pipedrive => (Some("https://api.pipedrive.com"), "api_token", "oauth_refresh"),
-    };
-    let base_url = base_url(section, default);
+        Kind::Salesforce => salesforce::read(section, base_url(section, None), mapper).map(crm::Settings::Salesforce),
+        Kind::HubSpot => {
+            let base_url = base_url(section, Some("https://api.hubapi.com"));
+            let auth = hubspot::Auth::Token { token: token(section, "token")? };
+            Some(crm::Settings::HubSpot(hubspot::Settings { base_url: base_url?, auth }))
+        }
+        Kind::Pipedrive => {
+            let base_url = base_url(section, Some("https://api.pipedrive.com"));
+            let auth = pipedrive::Auth::ApiToken { token: token(section, "api_token")? };
+            Some(crm::Settings::Pipedrive(pipedrive::Settings { base_url: base_url?, auth }))
+        }
+    }
+}
+
+/// `auth = { kind = …, token = … }`, where the kind is one word.
+fn token(section: &Section<'_>, login: &'static str) -> Option<SecretString> {
     let auth = section.section("auth")?;
     auth.require("kind", &format!("add kind = \"{login}\""));
-    auth.choice("kind", &[(login, Word::Built(())), (planned, Word::Planned)])?;
-    let crm = match kind {
-        Kind::Salesforce => client(&auth).zip(base_url).map(|((client_id, client_secret), base_url)| {
-            let auth = salesforce::Auth::ClientCredentials { client_id, client_secret };
-            crm::Settings::Salesforce(salesforce::Settings::new(base_url, auth))
-        }),
-        Kind::HubSpot => secret(&auth, "token").zip(base_url).map(|(token, base_url)| {
-            crm::Settings::HubSpot(hubspot::Settings { base_url, auth: hubspot::Auth::Token { token } })
-        }),
-        Kind::Pipedrive => secret(&auth, "token").zip(base_url).map(|(token, base_url)| {
-            crm::Settings::Pipedrive(pipedrive::Settings { base_url, auth: pipedrive::Auth::ApiToken { token } })
-        }),
-    };
+    auth.choice("kind", &[(login, Word::Built(())), ("oauth_refresh", Word::Planned)])?;
+    let token = secret(&auth, "token");
     auth.close(&[]);
-    crm
+    token
+}
+
+/// What becomes of people who are deleted in the CRM. Following it is built for Salesforce alone so far.
+fn on_delete(section: &Section<'_>, kind: Option<Kind>) -> Option<OnDelete> {
+    const KEY: &str = "on_delete";
+    let can = kind.is_none_or(|kind| kind == Kind::Salesforce);
+    let follow = |word| if can { Word::Built(word) } else { Word::Planned };
+    match section.has(KEY) {
+        false => Some(OnDelete::Keep),
+        true => section.choice(
+            KEY,
+            &[
+                ("keep", Word::Built(OnDelete::Keep)),
+                ("tag", follow(OnDelete::Tag)),
+                ("delete", follow(OnDelete::Delete)),
+            ],
+        ),
+    }
 }
 
 /// Policies of which this version knows one word each. Written out they are checked; absent they are that word.
@@ -151,9 +169,28 @@ fn policies(section: &Section<'_>) -> bool {
     const BUILT: Word<()> = Word::Built(());
     let fit = |key, words: &[_]| !section.has(key) || section.choice(key, words).is_some();
     let change = fit("on_change", &[("ignore", BUILT), ("update", Word::Planned)]);
-    let delete = fit("on_delete", &[("keep", BUILT), ("tag", Word::Planned), ("delete", Word::Planned)]);
     let companies = fit("companies", &[("off", BUILT), ("link", Word::Planned)]);
-    change && delete && companies
+    change && companies
+}
+
+/// Ends the reading, with a word on keys of Salesforce in a source of another kind.
+fn close(section: Section<'_>, kind: Option<Kind>) {
+    match kind {
+        Some(Kind::Salesforce) => section.close(&PLANNED),
+        Some(_) => {
+            let written = |own: &&str| section.entries().any(|(key, _)| key == *own);
+            for key in salesforce::OWN.into_iter().filter(written) {
+                section.knows(key);
+                section.fault(key, &format!("`{key}` is for sources of kind \"salesforce\" alone"), "remove it");
+            }
+            section.close(&[&PLANNED[..], &PLANNED_ELSEWHERE].concat());
+        }
+        // The kind is at fault itself: these may well be right.
+        None => {
+            salesforce::OWN.into_iter().chain(PLANNED_ELSEWHERE).for_each(|key| section.knows(key));
+            section.close(&PLANNED);
+        }
+    }
 }
 
 #[cfg(test)]

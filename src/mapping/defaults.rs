@@ -9,7 +9,6 @@ use crate::mapping::rules::{As, Rule, Target};
 /// The rules a source has before its own. A target without a rule stays empty.
 #[must_use]
 pub fn defaults(kind: Kind) -> BTreeMap<Target, Rule> {
-    let expr = |source: &str| Rule::Expr(source.to_owned());
     let rules = match kind {
         // docs.propstreet.com, CRM integrations, Salesforce: "mobile first, else Phone".
         Kind::Salesforce => vec![
@@ -33,14 +32,15 @@ pub fn defaults(kind: Kind) -> BTreeMap<Target, Rule> {
             (Target::Tags, Rule::copy(&["lifecyclestage"])),
         ],
         // The same, Pipedrive: names are split from the single field. Its parts are trusted only when both are there,
-        // because a person typed into one box can have the whole name as first name.
+        // because a person typed into one box can have the whole name as first name. The job title comes only where
+        // contact sync is on, and an organization only where the token's user sees it.
         Kind::Pipedrive => vec![
-            (Target::FirstName, expr("first_name if last_name else (name or first_name)|split_first")),
-            (Target::LastName, expr("last_name or (name or first_name)|split_last")),
+            (Target::FirstName, Rule::expr("first_name if last_name else (name or first_name)|split_first")),
+            (Target::LastName, Rule::expr("last_name or (name or first_name)|split_last")),
             (Target::Email, Rule::copy(&["email"])),
             (Target::Phone, Rule::copy(&["phone"]).made(As::E164)),
-            (Target::JobTitle, Rule::copy(&["job_title"])),
-            (Target::Company, Rule::copy(&["org.name"])),
+            (Target::JobTitle, Rule::copy(&["job_title"]).optional(true)),
+            (Target::Company, Rule::copy(&["org.name"]).optional(true)),
             (Target::Tags, Rule::copy(&["labels"])),
         ],
     };

@@ -48,13 +48,22 @@ impl fmt::Display for RuleFault {
 /// The compiled map of one source.
 #[derive(Debug)]
 pub struct Mapper {
-    steps: Vec<(Target, Step)>,
+    lines: Vec<Line>,
     fields: BTreeSet<String>,
     optional: BTreeSet<String>,
     version: i64,
 }
 
-/// A compiled rule.
+/// A compiled rule and what it fills.
+#[derive(Debug)]
+struct Line {
+    target: Target,
+    step: Step,
+    /// The fields it cannot do without; none for a rule that is optional.
+    needs: Vec<String>,
+}
+
+/// What a rule does.
 #[derive(Debug)]
 enum Step {
     Copy { from: Vec<String>, change: Change, separator: Option<String> },
@@ -91,18 +100,20 @@ impl Mapper {
             }
         }
         let version = version(&rules, home);
-        let mut steps = Vec::new();
+        let mut lines = Vec::new();
         for (target, rule) in rules {
+            let optional = rule.is_optional();
             match step(target, rule, home) {
-                Ok(step) => steps.extend(step.map(|step| (target, step))),
+                Ok(step) => lines.extend(step.map(|step| Line::new(target, step, optional))),
                 Err((problem, remedy)) => {
                     faults.push(RuleFault { target: target.name().to_owned(), problem, remedy });
                 }
             }
         }
-        let fields = steps.iter().flat_map(|(_, step)| step.fields()).map(str::to_owned).collect();
-        let optional = BTreeSet::new();
-        if faults.is_empty() { Ok(Self { steps, fields, optional, version }) } else { Err(faults) }
+        let fields: BTreeSet<String> = lines.iter().flat_map(|line| line.step.fields()).map(str::to_owned).collect();
+        let needed: BTreeSet<String> = lines.iter().flat_map(|line| &line.needs).cloned().collect();
+        let optional = fields.difference(&needed).cloned().collect();
+        if faults.is_empty() { Ok(Self { lines, fields, optional, version }) } else { Err(faults) }
     }
 
     /// A number for these rules: the same after a restart, another after an edit that changes what they say.
@@ -131,10 +142,10 @@ impl Mapper {
     pub fn map(&self, record: &Record) -> Result<Contact, Complaint> {
         let mut draft = Draft::default();
         let mut failures = Vec::new();
-        for (target, step) in &self.steps {
-            match step.texts(*target, &record.fields) {
-                Ok(texts) => fill(&mut draft, *target, texts),
-                Err(cause) => failures.push(format!("{}: {cause}", target.name())),
+        for line in &self.lines {
+            match line.texts(&record.fields) {
+                Ok(texts) => fill(&mut draft, line.target, texts),
+                Err(cause) => failures.push(format!("{}: {cause}", line.target.name())),
             }
         }
         if failures.is_empty() {
@@ -160,10 +171,11 @@ fn unknown_target(target: String) -> RuleFault {
     RuleFault { target, problem, remedy: format!("use one of {}", known.join(", ")) }
 }
 
-/// A hash of what the rules say; it depends on their order as little as on the release that computes it.
+/// A hash of what the rules make; it depends on their order as little as on the release that computes it. Whether a rule
+/// may do without a field is left out: it decides whether there is a contact, and changes none that there is.
 fn version(rules: &BTreeMap<Target, Rule>, home: Option<Region>) -> i64 {
-    let rules: Map<String, Value> =
-        rules.iter().map(|(target, rule)| (target.name().to_owned(), json!(rule))).collect();
+    let made = |rule: &Rule| json!(rule.clone().optional(false));
+    let rules: Map<String, Value> = rules.iter().map(|(target, rule)| (target.name().to_owned(), made(rule))).collect();
     let hash = Fingerprint::of_json(&json!({
         "meaning": MEANING, "region": home.map(|region| region.to_string()), "rules": rules,
     }));
@@ -184,7 +196,7 @@ fn step(target: Target, rule: Rule, home: Option<Region>) -> Result<Option<Step>
             fault("a list where one text belongs", "write one text; only tags takes a list")
         }
         Rule::Const(texts) => Ok(Some(Step::Const(texts))),
-        Rule::Expr(source) => match Expression::compile(&source, home) {
+        Rule::Expr { source, .. } => match Expression::compile(&source, home) {
             Ok(expression) => Ok(Some(Step::Run(expression))),
             Err(cause) => Err((
                 format!("the expression {cause}"),
@@ -207,7 +219,7 @@ fn step(target: Target, rule: Rule, home: Option<Region>) -> Result<Option<Step>
         Rule::Copy { region: Some(_), change, .. } if change != Some(As::E164) => {
             fault("`region` has no effect here", "add `as = \"e164\"`, or remove it")
         }
-        Rule::Copy { from, change, separator, region } => {
+        Rule::Copy { from, change, separator, region, .. } => {
             let region = region.map(|code| region_of(&code)).transpose()?.or(home);
             let split = target.is_list() && change != Some(As::Text);
             let separator = split.then(|| separator.unwrap_or_else(|| SEPARATOR.to_owned()));
@@ -226,6 +238,24 @@ fn ready(change: As, region: Option<Region>) -> Change {
         As::Country => Change::Country,
         As::SplitFirst => Change::SplitFirst,
         As::SplitLast => Change::SplitLast,
+    }
+}
+
+impl Line {
+    fn new(target: Target, step: Step, optional: bool) -> Self {
+        let needs = if optional { Vec::new() } else { step.fields().into_iter().map(str::to_owned).collect() };
+        Self { target, step, needs }
+    }
+
+    /// What the rule makes of a record. A field that was not sent is not known, which is not the same as empty: it may
+    /// have been hidden, renamed or removed, and the person must not lose what it held.
+    fn texts(&self, fields: &Map<String, Value>) -> Result<Vec<String>, String> {
+        let missing: Vec<&str> = self.needs.iter().map(String::as_str).filter(|path| !sent(fields, path)).collect();
+        if missing.is_empty() {
+            return self.step.texts(self.target, fields);
+        }
+        let missing = missing.join(", ");
+        Err(format!("the CRM did not send {missing}, and the rule is not `optional`"))
     }
 }
 
@@ -275,6 +305,13 @@ fn find<'a>(fields: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
         let (head, rest) = path.split_once('.')?;
         find(fields.get(head)?.as_object()?, rest)
     })
+}
+
+/// Whether the CRM sent this field: itself, an object or null above it, or, of an object that is read whole, a part.
+fn sent(fields: &Map<String, Value>, path: &str) -> bool {
+    let mut above = path.match_indices('.').map(|(at, _)| &path[..at]);
+    let is_below = |key: &String| key.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
+    fields.contains_key(path) || above.any(|head| fields.contains_key(head)) || fields.keys().any(is_below)
 }
 
 /// The texts in a value, blanks left out; an object is none.
@@ -337,10 +374,19 @@ mod tests {
         Record { id: "1".to_owned(), modified: None, fields, supersedes: Vec::new() }
     }
 
-    /// The contact as JSON, empty fields left out.
+    /// The contact as JSON, empty fields left out. What the fields leave out, the CRM sends as null.
     fn mapped(mapper: &Mapper, fields: Value) -> Result<Value, String> {
-        let contact =
-            mapper.map(&record(fields)).map_err(|complaint| format!("{}: {}", complaint.reason, complaint.detail))?;
+        let mut record = record(fields);
+        for path in mapper.fields() {
+            if !sent(&record.fields, path) {
+                record.fields.insert(path.clone(), Value::Null);
+            }
+        }
+        mapped_as_sent(mapper, &record)
+    }
+
+    fn mapped_as_sent(mapper: &Mapper, record: &Record) -> Result<Value, String> {
+        let contact = mapper.map(record).map_err(|complaint| format!("{}: {}", complaint.reason, complaint.detail))?;
         let mut json = serde_json::to_value(contact).expect("a contact is plain data");
         json.as_object_mut().expect("an object").retain(|_, value| !value.is_null() && *value != json!([]));
         Ok(json)
@@ -513,6 +559,77 @@ mod tests {
     }
 
     #[test]
+    fn a_field_that_was_not_sent_is_never_read_as_empty() {
+        let sources = Kind::ALL.map(|kind| mapper(kind, "").expect("the defaults"));
+        let own = r#"strategy = { from = ["Plan__c", "Other__c"] }
+            tags = { expr = "['vip'] if Rating == 'Hot' else []" }"#;
+        for mapper in sources.into_iter().chain([mapper(Kind::Salesforce, own).expect("valid rules")]) {
+            let whole: Map<String, Value> =
+                mapper.fields().iter().map(|path| (path.clone(), json!("x@y.se"))).collect();
+            for path in mapper.fields() {
+                let mut record = record(Value::Object(whole.clone()));
+                record.fields.remove(path);
+                let ending = mapped_as_sent(&mapper, &record);
+                if mapper.optional().contains(path) {
+                    assert!(ending.is_ok(), "{path}: {ending:?}");
+                } else {
+                    let complaint = ending.expect_err(path);
+                    assert!(complaint.starts_with("mapping_failed: "), "{complaint}");
+                    assert!(complaint.contains(&format!("the CRM did not send {path},")), "{complaint}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_optional_rule_does_without_what_was_not_sent() {
+        let salesforce = mapper(
+            Kind::Salesforce,
+            r#"
+            strategy = { from = ["Plan__c", "Other__c"], optional = true }
+            tags = { expr = "['vip'] if Rating == 'Hot' else ['none']", optional = true }
+            linkedin_url = { from = "Profile__c", optional = true }
+            job_title = { from = ["Profile__c", "Title"] }
+            "#,
+        )
+        .expect("valid rules");
+        let optional: Vec<_> = salesforce.optional().iter().map(String::as_str).collect();
+        assert_eq!(optional, ["Other__c", "Plan__c", "Rating"], "Profile__c is also read by a rule that needs it");
+        let fields = json!({"FirstName": null, "LastName": "Berg", "Email": null, "MobilePhone": null, "Phone": null,
+            "Account.Name": null, "Title": null, "Profile__c": null, "Other__c": "Offices"});
+        assert_eq!(
+            mapped_as_sent(&salesforce, &record(fields)),
+            Ok(json!({"last_name": "Berg", "strategy": "Offices", "tags": ["none"]}))
+        );
+        assert_eq!(
+            mapped_as_sent(&salesforce, &record(json!({"LastName": "Berg", "Phone": null}))),
+            Err("mapping_failed: first_name: the CRM did not send FirstName, and the rule is not `optional`; \
+                 email: the CRM did not send Email, and the rule is not `optional`; \
+                 phone: the CRM did not send MobilePhone, and the rule is not `optional`; \
+                 company: the CRM did not send Account.Name, and the rule is not `optional`; \
+                 job_title: the CRM did not send Profile__c, Title, and the rule is not `optional`"
+                .to_owned())
+        );
+    }
+
+    #[test]
+    fn a_part_is_sent_with_what_it_belongs_to() {
+        for (fields, path, expected) in [
+            (json!({"Account.Name": null}), "Account.Name", true),
+            (json!({"Account": null}), "Account.Name", true),
+            (json!({"Account": null}), "Account.Owner.Name", true),
+            (json!({"Account": {"Site": "x"}}), "Account.Name", true),
+            (json!({"custom_fields": {}}), "custom_fields.0a1b", true),
+            (json!({"Account.Name": null}), "Account", true),
+            (json!({"Account.Site": null}), "Account.Name", false),
+            (json!({"AccountName": null}), "Account", false),
+            (json!({}), "Email", false),
+        ] {
+            assert_eq!(sent(fields.as_object().expect("an object"), path), expected, "{path} of {fields}");
+        }
+    }
+
+    #[test]
     fn the_version_follows_what_the_rules_say() {
         let version = |map: &str| mapper(Kind::Salesforce, map).expect(map).version();
         let plain = version("");
@@ -526,6 +643,8 @@ mod tests {
         ];
         let versions: BTreeSet<_> = edits.iter().map(|edit| version(edit)).chain([plain]).collect();
         assert_eq!(versions.len(), 5, "each edit is another map");
+        let optional = r#"email = { from = "Email", optional = true }"#;
+        assert_eq!(plain, version(optional), "every contact there is would be made the same");
         let norway = Mapper::compile(Kind::Salesforce, BTreeMap::new(), Some("no".to_owned())).expect("the defaults");
         assert_ne!(norway.version(), plain);
         assert_ne!(mapper(Kind::HubSpot, "").expect("the defaults").version(), plain);

@@ -7,6 +7,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// A field of the contact that a rule can fill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,11 +108,18 @@ pub enum Rule {
         separator: Option<String>,
         /// The country whose national phone numbers are meant, ISO 3166-1 alpha-2; by default the source's.
         region: Option<String>,
+        /// Whether a field that the CRM does not send counts as empty.
+        optional: bool,
     },
     /// `{ const = … }`: the same for everyone.
     Const(Vec<String>),
     /// `{ expr = … }`: an expression over the record's fields.
-    Expr(String),
+    Expr {
+        /// The expression.
+        source: String,
+        /// Whether a field that the CRM does not send counts as empty.
+        optional: bool,
+    },
 }
 
 impl Rule {
@@ -119,16 +127,37 @@ impl Rule {
     #[must_use]
     pub fn copy(from: &[&str]) -> Self {
         let from = from.iter().map(|field| (*field).to_owned()).collect();
-        Self::Copy { from, change: None, separator: None, region: None }
+        Self::Copy { from, change: None, separator: None, region: None, optional: false }
+    }
+
+    /// A rule that runs an expression.
+    #[must_use]
+    pub fn expr(source: &str) -> Self {
+        Self::Expr { source: source.to_owned(), optional: false }
     }
 
     /// The same rule, making something of what it copies.
     #[must_use]
-    pub fn made(self, change: As) -> Self {
-        match self {
-            Self::Copy { from, separator, region, .. } => Self::Copy { from, change: Some(change), separator, region },
-            other => other,
+    pub fn made(mut self, into: As) -> Self {
+        if let Self::Copy { change, .. } = &mut self {
+            *change = Some(into);
         }
+        self
+    }
+
+    /// The same rule, with or without need of fields that the CRM does not send.
+    #[must_use]
+    pub fn optional(mut self, on: bool) -> Self {
+        if let Self::Copy { optional, .. } | Self::Expr { optional, .. } = &mut self {
+            *optional = on;
+        }
+        self
+    }
+
+    /// Whether fields that the CRM does not send count as empty.
+    #[must_use]
+    pub fn is_optional(&self) -> bool {
+        matches!(self, Self::Copy { optional: true, .. } | Self::Expr { optional: true, .. })
     }
 }
 
@@ -148,6 +177,18 @@ struct Table {
     constant: Option<OneOrMany>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expr: Option<String>,
+    #[serde(deserialize_with = "switch", skip_serializing_if = "std::ops::Not::not")]
+    optional: bool,
+}
+
+/// The environment carries texts alone, so that `true` may come as one.
+fn switch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Bool(on) => Ok(on),
+        Value::String(text) if text == "true" => Ok(true),
+        Value::String(text) if text == "false" => Ok(false),
+        _ => Err(serde::de::Error::custom("`optional` is true or false")),
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -178,15 +219,16 @@ impl TryFrom<Table> for Rule {
 
     fn try_from(table: Table) -> Result<Self, Self::Error> {
         const ONE: &str = "a rule has exactly one of `from`, `const` and `expr`";
-        let Table { from, change, separator, region, constant, expr } = table;
+        let Table { from, change, separator, region, constant, expr, optional } = table;
         let plain = change.is_none() && separator.is_none() && region.is_none();
         match (from, constant, expr) {
-            (Some(from), None, None) => Ok(Self::Copy { from: from.into_vec(), change, separator, region }),
+            (Some(from), None, None) => Ok(Self::Copy { from: from.into_vec(), change, separator, region, optional }),
             (None, Some(_), None) | (None, None, Some(_)) if !plain => Err(
                 "`as`, `separator` and `region` go with `from` alone; in an expression use filters: `Phone|e164('SE')`",
             ),
+            (None, Some(_), None) if optional => Err("a constant reads no field: remove `optional`"),
             (None, Some(constant), None) => Ok(Self::Const(constant.into_vec())),
-            (None, None, Some(expr)) => Ok(Self::Expr(expr)),
+            (None, None, Some(source)) => Ok(Self::Expr { source, optional }),
             _ => Err(ONE),
         }
     }
@@ -231,17 +273,19 @@ impl<'de> Visitor<'de> for RuleVisitor {
 
 impl Serialize for Rule {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let optional = self.is_optional();
         let table = match self {
             Self::Off => return serializer.serialize_bool(false),
-            Self::Copy { from, change, separator, region } => Table {
+            Self::Copy { from, change, separator, region, .. } => Table {
                 from: Some(OneOrMany::of(from)),
                 change: *change,
                 separator: separator.clone(),
                 region: region.clone(),
+                optional,
                 ..Table::default()
             },
             Self::Const(texts) => Table { constant: Some(OneOrMany::of(texts)), ..Table::default() },
-            Self::Expr(source) => Table { expr: Some(source.clone()), ..Table::default() },
+            Self::Expr { source, .. } => Table { expr: Some(source.clone()), optional, ..Table::default() },
         };
         table.serialize(serializer)
     }
@@ -266,16 +310,20 @@ mod tests {
             change: Some(As::E164),
             separator: Some(",".to_owned()),
             region: Some("SE".to_owned()),
+            optional: true,
         };
         for (spelling, rule) in [
             ("false", Rule::Off),
             (r#"{ from = "A" }"#, Rule::copy(&["A"])),
             (r#"{ from = ["A", "B"] }"#, Rule::copy(&["A", "B"])),
-            (r#"{ from = ["A", "B.C"], as = "e164", region = "SE", separator = "," }"#, full),
+            (r#"{ from = ["A", "B.C"], as = "e164", region = "SE", separator = ",", optional = true }"#, full),
+            (r#"{ from = "A", optional = "true" }"#, Rule::copy(&["A"]).optional(true)),
+            (r#"{ from = "A", optional = false }"#, Rule::copy(&["A"])),
+            (r#"{ expr = "A", optional = true }"#, Rule::expr("A").optional(true)),
             (r#"{ from = "Name", as = "split_first" }"#, Rule::copy(&["Name"]).made(As::SplitFirst)),
             (r#"{ const = "x" }"#, Rule::Const(vec!["x".to_owned()])),
             (r#"{ const = ["x", "y"] }"#, Rule::Const(vec!["x".to_owned(), "y".to_owned()])),
-            (r#"{ expr = "A or B" }"#, Rule::Expr("A or B".to_owned())),
+            (r#"{ expr = "A or B" }"#, Rule::expr("A or B")),
         ] {
             assert_eq!(parse(spelling).as_ref(), Ok(&rule), "{spelling}");
             let json = serde_json::to_value(&rule).expect("a rule is plain data");
@@ -295,6 +343,8 @@ mod tests {
             (r#"{ expr = "A", as = "lower" }"#, "in an expression use filters"),
             (r#"{ const = "A", region = "SE" }"#, "go with `from` alone"),
             (r#"{ form = "A" }"#, "unknown field `form`, expected one of `from`, `as`"),
+            (r#"{ const = "A", optional = true }"#, "a constant reads no field"),
+            (r#"{ from = "A", optional = "maybe" }"#, "`optional` is true or false"),
             (r#"{ from = 7 }"#, "expected a text or a list of texts"),
             (r#"{ from = "A", as = "E164" }"#, "unknown variant `E164`, expected one of `text`, `e164`"),
         ] {
