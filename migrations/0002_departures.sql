@@ -10,13 +10,31 @@ CREATE TABLE gone (
 ) STRICT;
 CREATE INDEX gone_since ON gone (fate, at);
 
--- Propstreet's id that is to be written into the CRM's record. `refused` holds the CRM's words when it would not take it.
+-- The field of each source's CRM that takes Propstreet's ids. A source without one owes nothing.
+CREATE TABLE write_back_fields (
+    source TEXT PRIMARY KEY,
+    field  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- References whose contact's id is owed to that field, and when each is tried next. `refused` holds the CRM's words
+-- when it would not take it.
 CREATE TABLE write_backs (
     ref     INTEGER PRIMARY KEY REFERENCES refs (ref) ON DELETE CASCADE,
-    refused TEXT,
-    at      INTEGER NOT NULL
+    source  TEXT NOT NULL,
+    due     INTEGER NOT NULL DEFAULT 0,
+    refused TEXT
 ) STRICT;
-CREATE INDEX write_backs_owed ON write_backs (ref) WHERE refused IS NULL;
+CREATE INDEX write_backs_due ON write_backs (source, due);
+CREATE INDEX write_backs_refused ON write_backs (source) WHERE refused IS NOT NULL;
+
+-- A settlement that gives a reference another contact makes it owed in the same transaction, whoever settles it: a
+-- process that dies a moment later finds it here.
+CREATE TRIGGER write_back_is_owed AFTER UPDATE OF source, state, propstreet_id ON refs
+WHEN NEW.state = 'settled' AND (NEW.propstreet_id IS NOT OLD.propstreet_id OR NEW.source IS NOT OLD.source)
+BEGIN
+    INSERT OR REPLACE INTO write_backs (ref, source)
+        SELECT NEW.ref, NEW.source FROM write_back_fields WHERE source = NEW.source;
+END;
 
 -- Requests to a source's CRM by the hour (since 1970), kept for a day.
 CREATE TABLE spent (

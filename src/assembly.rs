@@ -26,6 +26,14 @@ pub struct Parts {
     pub sources: Vec<Source>,
 }
 
+/// The upstreams, wired without a ledger: enough to look at them, and nothing can be written.
+pub struct Upstreams {
+    /// Propstreet.
+    pub propstreet: Arc<dyn ContactDestination>,
+    /// The configured sources, in the order of their names.
+    pub sources: Vec<Source>,
+}
+
 /// Where connections come from: sockets, or a simulation's routers.
 pub trait Network {
     /// A transport to the host of `base`, whose exchanges take at most `timeout`.
@@ -89,11 +97,20 @@ pub async fn assemble(
     clock: Clock,
     dice: Dice,
 ) -> Result<Parts, AssemblyError> {
-    let propstreet = propstreet(&config.propstreet, network, &clock, &dice)?;
-    let sources = config.sources.iter().map(|source| open(source, network, &clock, &dice)).collect::<Result<_, _>>()?;
+    let Upstreams { propstreet, sources } = connect(config, network, &clock, &dice)?;
     let ledger = Ledger::open(&config.ledger, clock.now()).await?;
     let engine = Engine::new(ledger, propstreet, ref_rules(config), config.policy.clone(), clock, dice);
     Ok(Parts { engine, sources })
+}
+
+/// Wires the upstreams alone. Opens no ledger and sends nothing.
+///
+/// # Errors
+/// When no HTTP client can be built.
+pub fn connect(config: &Config, network: &dyn Network, clock: &Clock, dice: &Dice) -> Result<Upstreams, AssemblyError> {
+    let propstreet = propstreet(&config.propstreet, network, clock, dice)?;
+    let sources = config.sources.iter().map(|source| open(source, network, clock, dice)).collect::<Result<_, _>>()?;
+    Ok(Upstreams { propstreet, sources })
 }
 
 /// How references compare under this configuration.

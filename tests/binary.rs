@@ -4,6 +4,7 @@
 mod binary {
     mod away;
     mod crashes;
+    mod doctor;
     mod privacy;
     mod refusals;
     mod showing;

@@ -82,8 +82,8 @@ impl From<&AssemblyError> for Failure {
 impl From<&Stop> for Failure {
     fn from(stop: &Stop) -> Self {
         let exit = match stop {
-            Stop::Propstreet(trouble) | Stop::Crm(trouble) => Self::from(trouble).exit,
-            Stop::Ledger(_) => Exit::Environment,
+            Stop::Propstreet(trouble) | Stop::Crm(trouble) | Stop::WriteBack(trouble) => Self::from(trouble).exit,
+            Stop::Ledger(_) | Stop::Unfit(_) => Exit::Environment,
             Stop::Rebound { .. } => Exit::Usage,
         };
         Self::new(exit, stop.code(), stop.to_string(), stop.remedy())

@@ -16,6 +16,7 @@ use crate::ledger::Ledger;
 use crate::ledger::error::LedgerError;
 use crate::ledger::events::{Event, Told};
 use crate::ledger::rows::{Row, View};
+use crate::ledger::write_backs::WriteBackRow;
 
 /// The arguments of `explain`.
 #[derive(Debug, Args)]
@@ -82,6 +83,8 @@ pub struct Answer {
     pub remedy: Option<String>,
     /// When it will be tried again by itself.
     pub next_try: Option<Timestamp>,
+    /// How Propstreet's id stands that is owed to the CRM's field, where it is.
+    pub write_back: Option<WriteBackRow>,
     /// What was decided so far, oldest first.
     pub events: Vec<Happening>,
 }
@@ -132,7 +135,8 @@ async fn find(
             continue;
         }
         let events = ledger.events(key.clone(), EVENTS).await?;
-        records.push(Answer::of(&key, row, holders.by_ref, events));
+        let write_back = ledger.write_back(key.clone()).await?;
+        records.push(Answer { write_back, ..Answer::of(&key, row, holders.by_ref, events) });
     }
     Ok(ExplainReport { records })
 }
@@ -185,6 +189,7 @@ impl Answer {
                 whose: None,
                 remedy: None,
                 next_try: None,
+                write_back: None,
                 events: Vec::new(),
             };
         };
@@ -199,6 +204,7 @@ impl Answer {
             reason: row.reason,
             propstreet_id: row.propstreet_id,
             next_try: row.next_try,
+            write_back: None,
             events: events.into_iter().rev().filter_map(Happening::of).collect(),
         }
     }
@@ -221,6 +227,7 @@ impl Answer {
         if let Some(remedy) = &self.remedy {
             lines.push(format!("    fix: {remedy}"));
         }
+        lines.extend(self.write_back.iter().flat_map(owed));
         lines.join("\n")
     }
 }
@@ -239,6 +246,18 @@ fn verdict(row: &Row) -> String {
         Standing::Deleted => "deleted in Propstreet by someone, and that is respected".to_owned(),
         Standing::Moved(survivor) => format!("merged into {survivor} in the CRM"),
         Standing::Unknown => "not in Propstreet: it was left alone".to_owned(),
+    }
+}
+
+/// How the id stands that the CRM's field does not hold yet.
+fn owed(write_back: &WriteBackRow) -> Vec<String> {
+    let again = write_back.next_try.map_or("with the next sync".to_owned(), |at| format!("after {}", second(at)));
+    match &write_back.refused {
+        None => vec![format!("    write-back: the CRM's field gets Propstreet's id {again}")],
+        Some(words) => vec![
+            format!("    write-back: the CRM will not take Propstreet's id: {words}"),
+            format!("    fix: mend in the CRM what it names; it is tried again {again}"),
+        ],
     }
 }
 
@@ -278,6 +297,7 @@ mod tests {
             whose: Some(Reason::EmailTaken.whose().to_owned()),
             remedy: Some(Reason::EmailTaken.remedy().to_owned()),
             next_try: Some(at(86_400)),
+            write_back: None,
             events: vec![Happening { at: at(0), what: "quarantined: email_taken".to_owned() }],
         };
         assert_snapshot!(ExplainReport { records: vec![record] }.answer().text, @"
@@ -288,6 +308,16 @@ mod tests {
             until it is mended, tried again by itself at 2027-01-16T08:00:00Z
             fix: compare both people; give one of them another address, or add the reference in Propstreet by hand
         ");
+        let written = |refused: Option<&str>, next_try| WriteBackRow { refused: refused.map(str::to_owned), next_try };
+        let refused = written(Some("closed records stay as they are"), Some(at(86_400)));
+        assert_snapshot!(owed(&refused).join("\n"), @"
+        write-back: the CRM will not take Propstreet's id: closed records stay as they are
+        fix: mend in the CRM what it names; it is tried again after 2027-01-16T08:00:00Z
+        ");
+        assert_eq!(
+            owed(&written(None, None)),
+            ["    write-back: the CRM's field gets Propstreet's id with the next sync"]
+        );
         assert_json_snapshot!(parsed(&ExplainReport::default().answer()), @r#"
         {
           "command": "explain",

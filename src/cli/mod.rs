@@ -16,6 +16,7 @@ use crate::telemetry::{self, Verbosity};
 pub mod config;
 #[cfg(feature = "sandbox")]
 pub mod demo;
+pub mod doctor;
 pub mod envelope;
 pub mod exit;
 pub mod explain;
@@ -100,6 +101,8 @@ pub enum Command {
     Sync(sync::Sync),
     /// How every upstream is, and what to do next
     Status(status::Status),
+    /// Look for what would keep a sync from going well, each finding with its remedy; writes nothing
+    Doctor(doctor::Doctor),
     /// Why a person is, or is not, in Propstreet
     Explain(explain::Explain),
     /// Look at the configuration
@@ -156,6 +159,7 @@ async fn run(cli: Cli) -> Report {
         Command::Sandbox(arguments) => sandbox::run(&cli.global, &arguments).await,
         Command::Sync(arguments) => sync::run(&cli.global, &arguments).await,
         Command::Status(_) => status::run(&cli.global).await,
+        Command::Doctor(_) => doctor::run(&cli.global).await,
         Command::Explain(arguments) => explain::run(&cli.global, &arguments).await,
     }
 }

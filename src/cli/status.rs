@@ -68,6 +68,14 @@ pub struct SourceStatus {
     pub drifted: u64,
     /// Records that were sent under an older map.
     pub old_mapping: u64,
+    /// Records whose contact's id is not in the CRM's field yet, the refused among them.
+    pub write_backs: u64,
+    /// Those whose id the CRM would not take.
+    pub write_backs_refused: u64,
+    /// The reference of one of them.
+    pub refused_write_back: Option<String>,
+    /// Requests to the CRM within the last day.
+    pub crm_requests_24h: u64,
 }
 
 /// Reads the ledger, also beside a process that writes it; asks no upstream.
@@ -92,7 +100,7 @@ async fn read(config: &Config, ledger: &Ledger, at: Timestamp) -> Result<StatusR
     let mut sources = Vec::new();
     for source in &config.sources {
         let counts = summary.sources.remove(&source.name).unwrap_or_default();
-        sources.push(source_status(source, counts, ledger).await?);
+        sources.push(source_status(source, counts, ledger, at).await?);
     }
     let mut said = HashSet::new();
     // What stops all sources needs to be said once.
@@ -104,6 +112,7 @@ async fn source_status(
     source: &SourceConfig,
     counts: SourceSummary,
     ledger: &Ledger,
+    at: Timestamp,
 ) -> Result<SourceStatus, LedgerError> {
     let passes = ledger.last_passes(&source.name).await?;
     let newest = passes.iter().max_by_key(|pass| pass.pass);
@@ -128,6 +137,10 @@ async fn source_status(
         deferred: counts.deferred,
         next_try: counts.next_try,
         drifted: counts.drifted,
+        write_backs: counts.write_backs,
+        write_backs_refused: counts.write_backs_refused,
+        refused_write_back: ledger.refused_write_back(&source.name).await?.map(|key| key.to_string()),
+        crm_requests_24h: ledger.spent(&source.name, at).await?,
     })
 }
 
@@ -153,7 +166,16 @@ impl StatusReport {
     }
 
     fn text(&self, summary: &str) -> String {
-        let head = ["source", "last good pass", "#in propstreet", "#quarantine", "#waiting", "#changed since", "state"];
+        let head = [
+            "source",
+            "last good pass",
+            "#in propstreet",
+            "#quarantine",
+            "#waiting",
+            "#changed since",
+            "#crm calls a day",
+            "state",
+        ];
         let rows: Vec<Vec<String>> = self.sources.iter().map(|source| source.row(self.at)).collect();
         let mut text = format!("{}\n\n{summary}", table(&head, &rows));
         for (name, reasons) in self.sources.iter().map(|source| (&source.name, &source.quarantined)) {
@@ -162,6 +184,10 @@ impl StatusReport {
             if !reasons.is_empty() {
                 text.push_str(&format!("\nquarantine of {name}: {}", reasons.join(", ")));
             }
+        }
+        for source in self.sources.iter().filter(|source| source.write_backs > 0) {
+            let (owed, refused) = (grouped(source.write_backs), grouped(source.write_backs_refused));
+            text.push_str(&format!("\nwrite-back of {}: {owed} owed, {refused} of them refused", source.name));
         }
         for step in &self.next {
             text.push_str(&format!("\nnext: {step}"));
@@ -181,6 +207,9 @@ impl SourceStatus {
             Some("Propstreet: credential") => {
                 steps.push("Propstreet's credential was refused; renew it, then propsync sync".to_owned());
             }
+            Some("unfit" | "forbidden") => {
+                steps.push(format!("propsync doctor says what {} lacks; then propsync sync {}", self.name, self.name));
+            }
             Some(_) => steps.push(format!("propsync sync {}", self.name)),
             None if self.unfinished.is_some() => {
                 steps.push(format!(
@@ -193,6 +222,9 @@ impl SourceStatus {
         }
         if let Some(reference) = &self.longest_quarantined {
             steps.push(format!("propsync explain {reference} says what it needs to leave quarantine"));
+        }
+        if let Some(reference) = &self.refused_write_back {
+            steps.push(format!("propsync explain {reference} says why the CRM would not take its id"));
         }
         if self.old_mapping > 0 {
             let old = counted(self.old_mapping, "record");
@@ -213,6 +245,7 @@ impl SourceStatus {
             grouped(self.held()),
             grouped(self.deferred),
             grouped(self.drifted),
+            grouped(self.crm_requests_24h),
             self.state(at),
         ]
     }
@@ -265,6 +298,9 @@ mod tests {
                     quarantined: [("email_taken".to_owned(), 5), ("invalid_field".to_owned(), 2)].into(),
                     deferred: 1,
                     next_try: Some(at(60)),
+                    write_backs: 40,
+                    write_backs_refused: 1,
+                    crm_requests_24h: 1_812,
                     ..SourceStatus::default()
                 },
                 SourceStatus {
@@ -284,17 +320,19 @@ mod tests {
         let answer = report.answer();
         assert_eq!(answer.exit, Exit::Degraded);
         assert_snapshot!(answer.text, @"
-        source      last good pass  in propstreet  quarantine  waiting  changed since  state
-        hubspot     12 s ago               84,102           7        1              0  fine
-        pipedrive   never                       0           0        0              0  credential
-        salesforce  2 h 0 min ago               0           0        0              0  begun 1 min ago, not ended
+        source      last good pass  in propstreet  quarantine  waiting  changed since  crm calls a day  state
+        hubspot     12 s ago               84,102           7        1              0            1,812  fine
+        pipedrive   never                       0           0        0              0                0  credential
+        salesforce  2 h 0 min ago               0           0        0              0                0  begun 1 min ago, not ended
 
         84,102 records in Propstreet, 7 in quarantine; 1 source in trouble
         quarantine of hubspot: 5 email_taken, 2 invalid_field
+        write-back of hubspot: 40 owed, 1 of them refused
         next: renew the token of pipedrive, then propsync sync pipedrive
         ");
         assert_json_snapshot!(parsed(&answer)["result"]["sources"][0], @r#"
         {
+          "crm_requests_24h": 1812,
           "deferred": 1,
           "drifted": 0,
           "last_good": "2027-01-15T07:59:48Z",
@@ -306,10 +344,13 @@ mod tests {
             "email_taken": 5,
             "invalid_field": 2
           },
+          "refused_write_back": null,
           "settled": 84102,
           "trouble": null,
           "unfinished": null,
-          "watermark": "2027-01-15T07:59:45Z"
+          "watermark": "2027-01-15T07:59:45Z",
+          "write_backs": 40,
+          "write_backs_refused": 1
         }
         "#);
     }

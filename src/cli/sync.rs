@@ -132,6 +132,8 @@ pub struct SourceReport {
     pub counts: Counts,
     /// Of the quarantined, those that were not in quarantine before.
     pub newly_quarantined: u64,
+    /// Propstreet's ids written into the CRM's field.
+    pub written_back: u64,
     /// What it cost.
     pub requests: Requests,
     /// How long it took, in seconds.
@@ -156,6 +158,7 @@ impl From<report::SourceReport> for SourceReport {
             complete: report.complete,
             counts: report.counts,
             newly_quarantined: report.newly_quarantined,
+            written_back: report.written_back,
             requests: Requests { crm: report.crm_requests, propstreet: report.propstreet_requests },
             seconds: report.took.as_secs_f64(),
             error: report.error.as_ref().map(Failure::from),
@@ -233,8 +236,12 @@ impl SyncReport {
                 parts.push(format!("{} {}", grouped(count), outcome.as_str()));
             }
         }
-        let stopped = self.sources.iter().filter(|source| source.error.is_some() || !source.complete).count() as u64;
+        let stopped = self.sources.iter().filter(|source| !source.complete).count() as u64;
         let mut line = format!("{}: {}", counted(self.sources.len() as u64, "source"), parts.join(", "));
+        let written: u64 = self.sources.iter().map(|source| source.written_back).sum();
+        if written > 0 {
+            line.push_str(&format!("; {} written back", grouped(written)));
+        }
         if newly > 0 {
             line.push_str(&format!("; {} newly in quarantine", grouped(newly)));
         }
@@ -291,6 +298,7 @@ mod tests {
             complete: true,
             counts,
             newly_quarantined: 0,
+            written_back: 0,
             requests: Requests { crm: 3, propstreet: 1_201 },
             seconds: 2.04,
             error: None,
@@ -309,7 +317,7 @@ mod tests {
     #[test]
     fn the_books_are_a_table_and_a_sentence() {
         let quarantined = Counts { read: 3, created: 1, quarantined: 2, ..Counts::default() };
-        let third = SourceReport { newly_quarantined: 1, ..source("salesforce", quarantined) };
+        let third = SourceReport { newly_quarantined: 1, written_back: 1, ..source("salesforce", quarantined) };
         let report = SyncReport { sources: vec![good(), down(), third] }.answer("sync");
         assert_snapshot!(report.text, @"
         source       read  created  unchanged  quarantined  crm calls  propstreet calls  seconds  state
@@ -317,7 +325,7 @@ mod tests {
         pipedrive       0        0          0            0          3             1,201      2.0  unreachable
         salesforce      3        1          0            2          3             1,201      2.0  complete
 
-        3 sources: 1,213 read, 1,201 created, 10 unchanged, 2 quarantined; 1 newly in quarantine; 1 source not read to the end
+        3 sources: 1,213 read, 1,201 created, 10 unchanged, 2 quarantined; 1 written back; 1 newly in quarantine; 1 source not read to the end
         ");
         let document = parsed(&report);
         assert_eq!(document["error"]["message"], "pipedrive: unreachable: connection refused");
@@ -340,7 +348,8 @@ mod tests {
           "seconds": 2.04,
           "skipped": 0,
           "unchanged": 0,
-          "updated": 0
+          "updated": 0,
+          "written_back": 1
         }
         "#);
     }

@@ -52,6 +52,18 @@ impl Problems {
         Self { file: file.to_owned(), list }
     }
 
+    /// A fault in one line: where, which key, what.
+    #[must_use]
+    pub fn line(&self, problem: &Problem) -> String {
+        let place = match &problem.place {
+            Place::File { line, column } => format!("{}:{line}:{column}", self.file.display()),
+            Place::Variable(name) => format!("{name} (environment)"),
+            Place::Whole => self.file.display().to_string(),
+        };
+        let key = if problem.key.is_empty() { String::new() } else { format!("{}: ", problem.key) };
+        format!("{place}: {key}{}", problem.what)
+    }
+
     /// How many there are, in words: `1 fault`, `3 faults`.
     #[must_use]
     pub fn tally(&self) -> String {
@@ -68,15 +80,7 @@ impl fmt::Display for Problems {
             if n > 0 {
                 writeln!(f)?;
             }
-            match &problem.place {
-                Place::File { line, column } => write!(f, "{}:{line}:{column}: ", self.file.display())?,
-                Place::Variable(name) => write!(f, "{name} (environment): ")?,
-                Place::Whole => write!(f, "{}: ", self.file.display())?,
-            }
-            if !problem.key.is_empty() {
-                write!(f, "{}: ", problem.key)?;
-            }
-            write!(f, "{}\n    fix: {}", problem.what, problem.remedy)?;
+            write!(f, "{}\n    fix: {}", self.line(problem), problem.remedy)?;
         }
         Ok(())
     }

@@ -329,7 +329,7 @@ mod tests {
         ");
         assert_snapshot!(at(&framed("EC PRIVATE KEY")), @"
         p.toml:6:83: sources.sf.auth.private_key: the private key is no RSA key in PEM
-            fix: take the key of the app's certificate: openssl req -x509 -newkey rsa:2048 -noenc -keyout KEY …
+            fix: take the key of the app's certificate: openssl req -x509 -newkey rsa:2048 -nodes -keyout KEY …
         ");
         let told = at("-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----\n");
         let locked = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIE\n-----END RSA PRIVATE KEY-----";

@@ -186,7 +186,7 @@ fn unfit_key(text: &str) -> Option<(&'static str, &'static str)> {
     if framed("EC PRIVATE KEY") || framed("OPENSSH PRIVATE KEY") {
         return Some((
             "the private key is no RSA key in PEM",
-            "take the key of the app's certificate: openssl req -x509 -newkey rsa:2048 -noenc -keyout KEY …",
+            "take the key of the app's certificate: openssl req -x509 -newkey rsa:2048 -nodes -keyout KEY …",
         ));
     }
     Some((

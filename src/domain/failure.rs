@@ -57,9 +57,13 @@ impl Trouble {
                 "nothing is lost: run it again when the upstream answers; check its status page and this machine's network"
             }
             Self::Credential(_) => "renew the secret named in the configuration, then run it again",
-            Self::Forbidden(_) => "grant the permission or scope named above to the integration user",
+            Self::Forbidden(_) => {
+                "grant the permission or scope named above to the integration user; propsync doctor shows whether it is"
+            }
             Self::TooLarge(_) => "map fewer or smaller fields of this CRM, or report it with this message",
-            Self::Protocol(_) => "check base_url and the API version; if both are right, report it with this message",
+            Self::Protocol(_) => {
+                "check base_url and the API version with propsync doctor; if both are right, report it with this message"
+            }
         }
     }
 

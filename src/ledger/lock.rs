@@ -1,7 +1,7 @@
 //! One writer a ledger: an operating system's lock on a file beside it, which names its holder for people.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::path::Path;
 
 use crate::domain::Timestamp;
@@ -30,10 +30,7 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut words = String::new();
-                file.read_to_string(&mut words).map_err(failed("read"))?;
-                let holder = serde_json::from_str(&words).unwrap_or_else(|_| Holder::unnamed());
-                return Err(LedgerError::Held { holder });
+                return Err(LedgerError::Held { holder: named(&mut file).map_err(failed("read"))? });
             }
             Err(TryLockError::Error(cause)) => return Err(failed("lock")(cause)),
         }
@@ -42,4 +39,27 @@ impl Lock {
         file.write_all(words.as_bytes()).map_err(failed("write"))?;
         Ok(Self { _file: file })
     }
+}
+
+/// Who holds the lock of the ledger at `ledger`, if anybody does. Nothing is written, and nothing kept: the shared lock
+/// that tells is let go at once.
+pub(in crate::ledger) fn holder(ledger: &Path) -> Result<Option<Holder>, LedgerError> {
+    let path = beside(ledger, "lock");
+    let failed = |verb: &str| LedgerError::io(format!("{verb} {}", path.display()));
+    let mut file = match File::open(&path) {
+        Err(none) if none.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(failed("open"))?,
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => named(&mut file).map(Some).map_err(failed("read")),
+        Err(TryLockError::Error(cause)) => Err(failed("lock")(cause)),
+    }
+}
+
+/// The holder as the file names it.
+fn named(file: &mut File) -> io::Result<Holder> {
+    let mut words = String::new();
+    file.read_to_string(&mut words)?;
+    Ok(serde_json::from_str(&words).unwrap_or_else(|_| Holder::unnamed()))
 }

@@ -20,8 +20,10 @@ mod migrate;
 pub mod passes;
 pub mod rows;
 pub mod settlements;
+mod spent;
 pub mod summary;
 pub mod waiting;
+pub mod write_backs;
 
 #[cfg(test)]
 mod model;
@@ -39,6 +41,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::domain::Timestamp;
 use crate::domain::keyed::Keyed;
 use crate::ledger::error::LedgerError;
+use crate::ledger::holder::Holder;
 use crate::ledger::lane::{Access, Lane};
 use crate::ledger::lock::Lock;
 
@@ -110,6 +113,15 @@ impl Ledger {
         .await?;
         let reader = Lane::start(reader, Access::Read);
         Ok(Self(Arc::new(Shared { writer: None, reader, keyed, lock: Mutex::new(None) })))
+    }
+
+    /// Who writes the ledger at this path now, if anybody does. Needs no ledger there, and makes none.
+    ///
+    /// # Errors
+    /// `Io`, `Closed`.
+    pub async fn holder(path: &Path) -> Result<Option<Holder>, LedgerError> {
+        let path = path.to_owned();
+        blocking(move || lock::holder(&path)).await
     }
 
     /// Finishes what is queued, closes the file and releases the lock. Other clones of this handle then get `Closed`.
@@ -202,8 +214,10 @@ mod tests {
         let LedgerError::Held { holder } = &refused else { panic!("{refused}") };
         assert_eq!((holder.pid, holder.started), (std::process::id(), at(0)));
         assert!(refused.to_string().contains(&format!("process {} on ", std::process::id())));
+        assert_eq!(Ledger::holder(&folder.path().join("ledger.db")).await.unwrap().as_ref(), Some(holder));
         ledger.clone().close().await;
         assert!(matches!(ledger.intend(create("1", None, 0)).await, Err(LedgerError::Closed)), "a clone knows");
+        assert_eq!(Ledger::holder(&folder.path().join("ledger.db")).await.unwrap(), None);
         drop(open(&folder).await);
         open(&folder).await.close().await;
     }

@@ -42,6 +42,10 @@ pub struct SourceSummary {
     pub pending_employment: u64,
     /// A write without an outcome.
     pub open_intents: u64,
+    /// Their contact's id is not in the CRM's field yet, the refused among them.
+    pub write_backs: u64,
+    /// The CRM would not take the id.
+    pub write_backs_refused: u64,
 }
 
 impl Ledger {
@@ -63,6 +67,8 @@ fn summarise(ledger: &Connection, now: Timestamp) -> Result<Summary, LedgerError
     tally(ledger, &mut sources, DRIFTED, &[], |source| &mut source.drifted)?;
     tally(ledger, &mut sources, PENDING_EMPLOYMENT, &[], |source| &mut source.pending_employment)?;
     tally(ledger, &mut sources, OPEN_INTENTS, &[], |source| &mut source.open_intents)?;
+    tally(ledger, &mut sources, WRITE_BACKS, &[], |source| &mut source.write_backs)?;
+    tally(ledger, &mut sources, WRITE_BACKS_REFUSED, &[], |source| &mut source.write_backs_refused)?;
     let index_size = ledger.prepare_cached(INDEX_SIZE)?.query_row([], |row| row.get(0))?;
     Ok(Summary { sources, index_size: count("index_contacts", index_size)? })
 }
@@ -78,6 +84,8 @@ const DELETED: &str = "SELECT source, count(*) FROM refs WHERE state = 'deleted'
 const DRIFTED: &str = "SELECT source, count(*) FROM refs WHERE drifted = 1 GROUP BY source";
 const PENDING_EMPLOYMENT: &str = "SELECT source, count(*) FROM refs WHERE pending_employment = 1 GROUP BY source";
 const OPEN_INTENTS: &str = "SELECT source, count(*) FROM intents GROUP BY source";
+const WRITE_BACKS: &str = "SELECT source, count(*) FROM write_backs GROUP BY source";
+const WRITE_BACKS_REFUSED: &str = "SELECT source, count(*) FROM write_backs WHERE refused IS NOT NULL GROUP BY source";
 
 fn tally(
     ledger: &Connection,
@@ -127,8 +135,10 @@ fn waiting(ledger: &Connection, sources: &mut Sources) -> Result<(), LedgerError
 mod tests {
     use super::*;
     use crate::domain::pass::SkipReason;
+    use crate::domain::record::WrittenBack;
     use crate::ledger::settlements::Ending;
-    use crate::ledger::stage::{at, contact, create, created, deferred, ended, filled, opened, quarantined};
+    use crate::ledger::stage::{at, contact, create, created, deferred, ended, filled, key, opened, quarantined};
+    use crate::ledger::write_backs::Owed;
 
     #[tokio::test(start_paused = true)]
     async fn every_reference_is_counted_where_it_stands() {
@@ -152,6 +162,9 @@ mod tests {
         ] {
             ledger.settle(ended(id, ending, 1)).await.unwrap();
         }
+        ledger.write_back_into("crm", Some("propstreet_id")).await.unwrap();
+        let refused = Owed { key: key("1"), propstreet_id: "c1".to_owned() };
+        ledger.written_back(vec![(refused, WrittenBack::Refused("no".to_owned()))], at(2)).await.unwrap();
         ledger.intend(create("9", None, 1)).await.unwrap();
         ledger.index(vec![contact("c1", "1", 1), contact("c2", "2", 1)], filled()).await.unwrap();
         let summary = ledger.summary(at(55)).await.unwrap();
@@ -166,6 +179,8 @@ mod tests {
             drifted: 1,
             pending_employment: 1,
             open_intents: 1,
+            write_backs: 3,
+            write_backs_refused: 1,
         };
         assert_eq!(summary, Summary { sources: [("crm".to_owned(), expected)].into(), index_size: 2 });
     }
@@ -173,7 +188,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nothing_is_counted_from_whole_rows() {
         let (_folder, ledger) = opened().await;
-        for sql in [SETTLED, WAITING, DUE, DELETED, DRIFTED, PENDING_EMPLOYMENT, INDEX_SIZE] {
+        for sql in [SETTLED, WAITING, DUE, DELETED, DRIFTED, PENDING_EMPLOYMENT, WRITE_BACKS, INDEX_SIZE] {
             let plan: String = ledger
                 .read(move |ledger| {
                     let mut plan = ledger.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;

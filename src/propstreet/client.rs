@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use url::Url;
 
+use crate::domain::Timestamp;
 use crate::domain::contact::Contact;
 use crate::domain::failure::Trouble;
 use crate::domain::identity::{ExternalRef, RefKey};
@@ -130,6 +131,10 @@ impl ContactDestination for Propstreet {
     fn requests(&self) -> u64 {
         self.upstream.requests()
     }
+
+    fn server_now(&self) -> Option<Timestamp> {
+        self.upstream.server_now()
+    }
 }
 
 fn request(method: Method, url: &Url, body: Bytes) -> Result<Request, Trouble> {
@@ -157,7 +162,6 @@ mod tests {
 
     use super::*;
     use crate::clock::{Clock, Dice};
-    use crate::domain::Timestamp;
     use crate::domain::contact::Draft;
     use crate::domain::limits;
     use crate::http::scripted::{Scripted, answer};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use crate::domain::Timestamp;
 use crate::domain::contact::Contact;
 use crate::domain::failure::Trouble;
 use crate::domain::identity::{ExternalRef, RefKey};
@@ -152,4 +153,7 @@ pub trait ContactDestination: Send + Sync {
 
     /// Requests sent to Propstreet so far.
     fn requests(&self) -> u64;
+
+    /// The server's clock, as its newest answer told it; `None` before the first.
+    fn server_now(&self) -> Option<Timestamp>;
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::clock::{Clock, Dice};
 use crate::domain::identity::{RefKey, RefRules};
 use crate::domain::keyed::KeyedHash;
+use crate::domain::record::Account;
 use crate::ledger::Ledger;
 use crate::mapping::Mapper;
 use crate::sync::destination::ContactDestination;
@@ -70,6 +71,15 @@ pub struct Source {
     pub mapper: Arc<Mapper>,
     /// The CRM.
     pub crm: Arc<dyn ContactSource>,
+}
+
+impl Source {
+    /// Under which subject the ledger remembers this source's account, and what it remembers of this one.
+    #[must_use]
+    pub fn binding(&self, account: &Account) -> (String, String) {
+        let is = format!("{} {} as {}", self.kind, account.id, self.namespace.to_lowercase());
+        (format!("source:{}", self.name), is)
+    }
 }
 
 /// What every source's passes share.

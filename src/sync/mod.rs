@@ -15,3 +15,5 @@ pub mod report;
 mod run;
 mod same_person;
 pub mod source;
+mod upkeep;
+mod write_back;

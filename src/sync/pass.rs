@@ -23,6 +23,7 @@ use crate::sync::engine::{Engine, Source};
 use crate::sync::patience::Patience;
 use crate::sync::report::{Progress, Stop};
 use crate::sync::source::Detail;
+use crate::sync::upkeep::Upkeep;
 
 /// Records under way at once: enough for 600 writes a minute at any latency the API documents, few enough to bound
 /// memory and to leave little open when the power goes.
@@ -78,10 +79,10 @@ impl<'a> Pass<'a> {
     }
 
     /// Reads the listing to its end, or to what stops it; the books are handed over either way.
-    pub(super) async fn run(self, listing: Listing) -> Ran {
+    pub(super) async fn run(self, listing: Listing, upkeep: &Upkeep<'_>) -> Ran {
         let read = match listing {
-            Listing::Due => self.retry().await,
-            listing => self.read(listing).await,
+            Listing::Due => self.retry(upkeep).await,
+            listing => self.read(listing, upkeep).await,
         };
         let ended = self.end(&read).await;
         let result = read.and(ended);
@@ -100,7 +101,7 @@ impl<'a> Pass<'a> {
         Ok(self.desk.engine.ledger.end_pass(self.desk.pass, end, self.desk.now()).await?)
     }
 
-    async fn read(&self, mut listing: Listing) -> Result<(), Stop> {
+    async fn read(&self, mut listing: Listing, upkeep: &Upkeep<'_>) -> Result<(), Stop> {
         let mut page = self.page(&listing).await?;
         loop {
             let next = page.next.clone();
@@ -117,6 +118,7 @@ impl<'a> Pass<'a> {
                 return Ok(());
             }
             page = ahead?;
+            upkeep.run().await?;
         }
     }
 
@@ -195,7 +197,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Takes up what is due again: read anew by id, because a payload is not kept.
-    async fn retry(&self) -> Result<(), Stop> {
+    async fn retry(&self, upkeep: &Upkeep<'_>) -> Result<(), Stop> {
         let engine = self.desk.engine;
         // What fails again is put off to a later time, and what was due at the start is taken up once.
         // Writes that a process which died left announced go first.
@@ -209,6 +211,7 @@ impl<'a> Pass<'a> {
             let ids = due.iter().map(|key| key.id.clone()).collect();
             let records = self.fetch(ids).await?;
             self.deliver_all(records.into_iter()).await?;
+            upkeep.run().await?;
             due = rest;
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::failure::Trouble;
+use crate::domain::finding::Finding;
 use crate::domain::pass::{Counts, Outcome, PassKind};
 use crate::ledger::error::LedgerError;
 
@@ -18,6 +19,12 @@ pub enum Stop {
     /// The CRM is down, or refuses the credential.
     #[error("CRM: {0}")]
     Crm(Trouble),
+    /// The CRM would not take ids back. It was read all the same.
+    #[error("Propstreet's ids could not be written back to the CRM: {0}")]
+    WriteBack(Trouble),
+    /// The CRM cannot be read, or not be written to, as configured.
+    #[error("{}", unfit(.0))]
+    Unfit(Vec<Finding>),
     /// The source or the tenant is not the one this ledger was made with.
     #[error("{subject} is bound to {was} and now answers as {is}")]
     Rebound {
@@ -37,6 +44,8 @@ impl Stop {
         match self {
             Self::Ledger(error) => error.code(),
             Self::Propstreet(trouble) | Self::Crm(trouble) => trouble.code(),
+            Self::WriteBack(_) => "write_back",
+            Self::Unfit(_) => "unfit",
             Self::Rebound { .. } => "rebound",
         }
     }
@@ -55,13 +64,20 @@ impl Stop {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::Ledger(error) => error.remedy(),
-            Self::Propstreet(trouble) | Self::Crm(trouble) => trouble.remedy(),
+            Self::Propstreet(trouble) | Self::Crm(trouble) | Self::WriteBack(trouble) => trouble.remedy(),
+            Self::Unfit(_) => "mend what is listed above; propsync doctor shows whether it is",
             Self::Rebound { .. } => {
                 "point base_url, the credential and the namespace back to the account this ledger was made with, or use \
                  another ledger.path for the new one"
             }
         }
     }
+}
+
+/// Every fault on a line of its own, with its remedy.
+fn unfit(faults: &[Finding]) -> String {
+    let lines = faults.iter().map(|Finding { what, remedy, .. }| format!("\n{what}\n    fix: {remedy}"));
+    format!("the CRM does not serve this configuration:{}", lines.collect::<String>())
 }
 
 /// One pass, ended.
@@ -78,12 +94,14 @@ pub struct PassReport {
 pub struct SourceReport {
     /// The source's name.
     pub name: String,
-    /// Everything that was to be read was read.
+    /// Everything that was to be read was read, whether or not ids could be written back.
     pub complete: bool,
     /// The books over all passes of this sync.
     pub counts: Counts,
     /// How many records went into quarantine in this sync, rather than being there already.
     pub newly_quarantined: u64,
+    /// Propstreet's ids written into the CRM's field.
+    pub written_back: u64,
     /// The passes, in order.
     pub passes: Vec<PassReport>,
     /// Requests to the CRM.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
+use crate::domain::finding::{Finding, Weight};
 use crate::domain::pass::{Books, PassKind};
 use crate::domain::record::Window;
 use crate::ledger::bindings::Bound;
@@ -13,6 +14,7 @@ use crate::sync::pass::{Listing, Pass};
 use crate::sync::patience::Patience;
 use crate::sync::report::{PassReport, Progress, SourceReport, Stop};
 use crate::sync::source::Detail;
+use crate::sync::upkeep::Upkeep;
 
 /// A complete listing of every id is due when the last is this old: what polls cannot see is found within it.
 const SWEEP_EVERY: chrono::TimeDelta = chrono::TimeDelta::hours(24);
@@ -34,12 +36,17 @@ impl Engine {
     /// The ledger must be this tenant's, and the index fresh, before anything is written.
     async fn prepare(&self, patience: &Patience) -> Result<(), Stop> {
         let (subject, is) = ("propstreet".to_owned(), self.destination.binding());
-        match self.ledger.bound(subject.clone()).await? {
-            Some(was) if was != is => return Err(Stop::Rebound { subject, was, is }),
-            _ => self.index.keep_fresh(&self.ledger, &*self.destination, patience).await?,
-        }
+        self.refuse_rebound(&subject, &is).await?;
+        self.index.keep_fresh(&self.ledger, &*self.destination, patience).await?;
         // Bound only once it has answered: a mistyped address must not stay the ledger's for good.
         self.bind(subject, is).await
+    }
+
+    async fn refuse_rebound(&self, subject: &str, is: &str) -> Result<(), Stop> {
+        match self.ledger.bound(subject.to_owned()).await? {
+            Some(was) if was != is => Err(Stop::Rebound { subject: subject.to_owned(), was, is: is.to_owned() }),
+            _ => Ok(()),
+        }
     }
 
     async fn bind(&self, subject: String, is: String) -> Result<(), Stop> {
@@ -57,7 +64,7 @@ struct Sync<'a> {
     patience: &'a Patience,
     progress: &'a dyn Progress,
     began: tokio::time::Instant,
-    crm_requests_before: u64,
+    upkeep: Upkeep<'a>,
     propstreet_calls: u64,
     books: Books,
     passes: Vec<PassReport>,
@@ -72,7 +79,7 @@ impl<'a> Sync<'a> {
             patience,
             progress,
             began: engine.clock.instant(),
-            crm_requests_before: source.crm.requests(),
+            upkeep: Upkeep::new(engine, source),
             propstreet_calls: 0,
             books: Books::default(),
             passes: Vec::new(),
@@ -82,7 +89,8 @@ impl<'a> Sync<'a> {
 
     async fn run(mut self) -> SourceReport {
         let result = self.passes().await;
-        match result {
+        let noted = self.upkeep.note_requests().await;
+        match result.and(noted.map_err(Stop::from)) {
             Err(stop) if self.passes.is_empty() => self.refused(stop).await,
             result => self.report(result.err()),
         }
@@ -101,25 +109,26 @@ impl<'a> Sync<'a> {
 
     fn report(self, error: Option<Stop>) -> SourceReport {
         let error = error.or_else(|| self.patience.lost().map(Stop::Propstreet));
+        let complete = error.is_none();
         SourceReport {
             name: self.source.name.clone(),
-            complete: error.is_none(),
+            complete,
             counts: self.books.counts(),
             newly_quarantined: self.newly_quarantined,
             passes: self.passes,
-            crm_requests: self.source.crm.requests() - self.crm_requests_before,
+            written_back: self.upkeep.write_backs.written(),
+            crm_requests: self.upkeep.requests(),
             propstreet_requests: self.propstreet_calls,
             took: self.began.elapsed(),
-            error,
+            error: error.or_else(|| self.upkeep.write_backs.lost().map(Stop::WriteBack)),
         }
     }
 
     /// Backfill if one is owed, then what is due again, then what changed, then a sweep if one is due.
     async fn passes(&mut self) -> Result<(), Stop> {
-        let account = self.patiently(|| self.source.crm.account()).await?;
-        let subject = format!("source:{}", self.source.name);
-        let binding = format!("{} {} as {}", self.source.kind, account.id, self.source.namespace.to_lowercase());
-        self.engine.bind(subject, binding).await?;
+        self.upkeep.tell_spent().await?;
+        self.admit().await?;
+        self.upkeep.write_backs.open().await?;
 
         let floor = self.first_run().await?;
         self.pass(PassKind::Retry, Listing::Due, self.bound().await?).await?;
@@ -131,6 +140,22 @@ impl<'a> Sync<'a> {
             Err(_) => Ok(()),
         };
         polled.and(swept)
+    }
+
+    /// The source must be the account this ledger was made with, and fit to be read as configured.
+    async fn admit(&self) -> Result<(), Stop> {
+        let account = self.patiently(|| self.source.crm.account()).await?;
+        let (subject, is) = self.source.binding(&account);
+        self.engine.refuse_rebound(&subject, &is).await?;
+        let findings = self.patiently(|| self.source.crm.inspect()).await?;
+        let (faults, notes): (Vec<Finding>, _) = findings.into_iter().partition(|found| found.weight == Weight::Fault);
+        for Finding { what, remedy, .. } in notes {
+            tracing::warn!(source = self.source.name, what, remedy, "noted");
+        }
+        if !faults.is_empty() {
+            return Err(Stop::Unfit(faults));
+        }
+        self.engine.bind(subject, is).await
     }
 
     /// Sets the poll cursor at the first sight of a source, *before* its backfill starts, so that nothing that changes
@@ -216,12 +241,13 @@ impl<'a> Sync<'a> {
     /// Runs one pass and takes its books over, also when it broke off.
     async fn pass(&mut self, kind: PassKind, listing: Listing, bound: Timestamp) -> Result<(), Stop> {
         let pass = Pass::begin(self.engine, self.source, self.patience, self.progress, kind, bound).await?;
-        let ran = pass.run(listing).await;
+        let ran = pass.run(listing, &self.upkeep).await;
         self.passes.push(PassReport { kind, counts: ran.books.counts() });
         self.books.merge(&ran.books);
         self.newly_quarantined += ran.newly_quarantined;
         self.propstreet_calls += ran.propstreet_calls;
-        ran.result
+        ran.result?;
+        Ok(self.upkeep.run().await?)
     }
 
     async fn bound(&self) -> Result<Timestamp, Stop> {

@@ -39,6 +39,11 @@ pub trait ContactSource: Send + Sync {
     /// Requests sent to this CRM so far.
     fn requests(&self) -> u64;
 
+    /// The server's clock, as its newest answer told it; `None` where that is not known.
+    fn server_now(&self) -> Option<Timestamp> {
+        None
+    }
+
     /// Hears how many requests this source has cost within the last day, before now; a CRM with a budget a day stays
     /// within its share of that, and answers [`Trouble::NotSent`] beyond it.
     fn spent(&self, _requests: u64) {}

@@ -8,3 +8,4 @@ mod outages;
 mod passes;
 mod restarts;
 mod takeover;
+mod write_back;

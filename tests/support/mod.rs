@@ -1,5 +1,6 @@
 //! A firm to test with: the four look-alikes, a configuration that points at them, and a ledger in a folder of its own.
 
+pub mod crm;
 pub mod network;
 
 use std::collections::{BTreeMap, HashMap};

@@ -281,6 +281,10 @@ impl ContactSource for HubSpot {
     fn requests(&self) -> u64 {
         self.upstream.requests()
     }
+
+    fn server_now(&self) -> Option<Timestamp> {
+        self.upstream.server_now()
+    }
 }
 
 #[cfg(test)]

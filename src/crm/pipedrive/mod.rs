@@ -294,6 +294,10 @@ impl ContactSource for Pipedrive {
     fn requests(&self) -> u64 {
         self.upstream.requests()
     }
+
+    fn server_now(&self) -> Option<Timestamp> {
+        self.upstream.server_now()
+    }
 }
 
 #[cfg(test)]

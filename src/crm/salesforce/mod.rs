@@ -240,6 +240,10 @@ impl ContactSource for Salesforce {
     fn requests(&self) -> u64 {
         self.connection.upstream.requests()
     }
+
+    fn server_now(&self) -> Option<Timestamp> {
+        self.connection.upstream.server_now()
+    }
 }
 
 #[cfg(test)]
