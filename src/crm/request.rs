@@ -17,9 +17,12 @@ pub(crate) fn get(base: &Url, path: &str, query: &[(&str, &str)]) -> Request {
 
 /// A POST of a JSON body.
 pub(crate) fn post_json(base: &Url, path: &str, body: &Value) -> Request {
-    let mut request = request(Method::POST, &address(base, path, &[]), Bytes::from(body.to_string()));
-    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    request
+    json(Method::POST, base, path, body)
+}
+
+/// A PATCH of a JSON body.
+pub(crate) fn patch_json(base: &Url, path: &str, body: &Value) -> Request {
+    json(Method::PATCH, base, path, body)
 }
 
 /// A POST of a form-encoded body.
@@ -50,6 +53,12 @@ pub(crate) fn address(base: &Url, path: &str, query: &[(&str, &str)]) -> Url {
         url.query_pairs_mut().extend_pairs(query);
     }
     url
+}
+
+fn json(method: Method, base: &Url, path: &str, body: &Value) -> Request {
+    let mut request = request(method, &address(base, path, &[]), Bytes::from(body.to_string()));
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    request
 }
 
 fn request(method: Method, url: &Url, body: Bytes) -> Request {

@@ -21,6 +21,7 @@ pub(crate) struct Script {
 /// A request as it arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
+    pub method: ::http::Method,
     pub url: Url,
     pub headers: ::http::HeaderMap,
     pub body: String,
@@ -54,6 +55,7 @@ impl Transport for Script {
     fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>> {
         let answer = self.answers.lock().unwrap().pop_front();
         self.asked.lock().unwrap().push(Asked {
+            method: request.method().clone(),
             url: request.uri().to_string().parse().unwrap(),
             headers: request.headers().clone(),
             body: String::from_utf8(request.body().to_vec()).unwrap(),

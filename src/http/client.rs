@@ -12,7 +12,7 @@ use crate::clock::{Clock, Dice};
 use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
 use crate::http::breaker::{About, Breaker, Effect, Passage};
-use crate::http::pacer::{Pacer, PacerSettings, TooLong};
+use crate::http::pacer::{Allowance, Pacer, PacerSettings, TooLong};
 use crate::http::retry;
 use crate::http::server_time::ServerTime;
 use crate::http::token::{Token, Tokens};
@@ -69,6 +69,7 @@ struct Inner {
     clock: Clock,
     dice: Dice,
     pacer: Pacer,
+    allowance: Option<Arc<dyn Allowance>>,
     breaker: Mutex<Breaker>,
     server_time: Mutex<ServerTime>,
     requests: AtomicU64,
@@ -105,6 +106,7 @@ impl Upstream {
         Self(Arc::new(Inner {
             name: name.into(),
             transport,
+            allowance: pacing.allowance.clone(),
             pacer: Pacer::new(pacing, clock.clone()),
             breaker: Mutex::new(Breaker::new(dice.seed())),
             server_time: Mutex::default(),
@@ -289,10 +291,16 @@ impl Inner {
                 return Attempt::Refused(Trouble::NotSent { cause, retry_after: Some(left) });
             }
         };
+        if let Some(Err(trouble)) = self.allowance.as_ref().map(|allowance| allowance.take()) {
+            return Attempt::Refused(trouble);
+        }
         self.requests.fetch_add(1, Ordering::Relaxed);
         match self.transport.send(call.request.clone()).await {
             Ok(response) => {
                 permit.observe(&response);
+                if let Some(allowance) = &self.allowance {
+                    allowance.learn(response.headers());
+                }
                 if let Some(date) = verdict::date(response.headers()) {
                     self.server_time().heard(date, self.clock.instant());
                 }

@@ -15,7 +15,20 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
+use crate::domain::failure::Trouble;
 use crate::http::transport::Response;
+
+/// What an upstream may be asked over a longer time than the pacer's window: a share of its budget a day, say.
+pub trait Allowance: std::fmt::Debug + Send + Sync {
+    /// Asked before each request, which counts from then on, whatever becomes of it.
+    ///
+    /// # Errors
+    /// [`Trouble::NotSent`] for the request that would be one too many.
+    fn take(&self) -> Result<(), Trouble>;
+
+    /// Learns from the headers of an answer.
+    fn learn(&self, headers: &HeaderMap);
+}
 
 /// What an upstream's headers say about its window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +54,8 @@ pub struct PacerSettings {
     pub in_flight: usize,
     /// Reads the upstream's headers.
     pub budget: fn(&HeaderMap) -> Option<Budget>,
+    /// What may be asked over a longer time.
+    pub allowance: Option<Arc<dyn Allowance>>,
 }
 
 impl Default for PacerSettings {
@@ -51,6 +66,7 @@ impl Default for PacerSettings {
             window: Duration::from_secs(60),
             in_flight: 16,
             budget: |_| None,
+            allowance: None,
         }
     }
 }

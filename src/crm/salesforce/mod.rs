@@ -8,9 +8,14 @@
 
 mod assertion;
 mod auth;
+mod budget;
 mod changes;
 mod connection;
+mod describe;
+mod inspection;
+mod refusal;
 mod wire;
+mod writing;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -24,17 +29,19 @@ use crate::clock::{Clock, Dice};
 use crate::crm::Wanted;
 use crate::crm::salesforce::changes::{Columns, LIMIT, Place};
 use crate::crm::salesforce::connection::Connection;
+use crate::crm::salesforce::describe::Describe;
+use crate::crm::salesforce::inspection::Needs;
+use crate::crm::salesforce::writing::Writing;
 use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
+use crate::domain::finding::Finding;
 use crate::domain::record::{Account, Page, Record, Resume, Sighting, Window};
 use crate::http::body;
 use crate::http::transport::Transport;
-use crate::sync::source::{ContactSource, Detail};
+use crate::sync::source::{ContactSource, Detail, PropstreetIdField};
 
 pub use crate::crm::salesforce::auth::Auth;
 
-/// Every production org has it, and Salesforce promises three years for a version; nothing used here has changed since
-/// v60.
 const QUERY: &str = "/services/data/v66.0/query";
 
 /// Rows show at commit with the stamp of their transaction's beginning: one to three seconds measured, ten minutes is
@@ -80,6 +87,9 @@ impl Settings {
 /// One org.
 pub(super) struct Salesforce {
     connection: Connection,
+    describe: Arc<Describe>,
+    needs: Needs,
+    writing: Option<Writing>,
     columns: Columns,
 }
 
@@ -99,16 +109,35 @@ impl Salesforce {
         clock: Clock,
         dice: Dice,
     ) -> Self {
-        let connection = Connection::new(settings.base_url, settings.auth, transport, clock, dice);
-        Self { connection, columns: Columns::new(wanted.fields) }
+        let Settings { base_url, auth, leads, person_accounts, budget_share, write_back, .. } = settings;
+        let connection = Connection::new(base_url, auth, budget_share, transport, clock.clone(), dice);
+        let accounts = person_accounts || wanted.fields.iter().any(|field| inspection::of_account(field));
+        let describe = Arc::new(Describe::new(connection.clone(), clock, leads, accounts));
+        let writing = |field| Writing::new(connection.clone(), Arc::clone(&describe), field);
+        let writing = write_back.clone().map(writing);
+        let columns = Columns::new(wanted.fields.clone());
+        let needs = Needs { wanted, leads, field: write_back };
+        Self { connection, describe, needs, writing, columns }
+    }
+
+    /// After a field or object was named in vain: `Ok` if all that is needed is shown again, else what is missing.
+    async fn shown_again(&self, refused: Trouble) -> Result<(), Trouble> {
+        let Ok(shapes) = self.describe.afresh().await else { return Err(refused) };
+        self.needs.demand(&shapes)
     }
 
     /// Runs one query to the end that the API documents, `done`, and counts: rows that were announced and did not come
     /// mean that the list moved underneath, and then none of it is taken.
     async fn query(&self, soql: &str) -> Result<Answer, Trouble> {
         let mut response = self.connection.get(QUERY, &[("q", soql)]).await?;
-        let (mut rows, mut seen) = (Vec::new(), HashSet::new());
+        let (mut rows, mut seen, mut described) = (Vec::new(), HashSet::new(), false);
         loop {
+            if describe::named_in_vain(&response) && !described {
+                described = true;
+                self.shown_again(wire::trouble(&response)).await?;
+                response = self.connection.get(QUERY, &[("q", soql)]).await?;
+                continue;
+            }
             if wire::ApiError::first(&response).is_some_and(|e| e.code == "QUERY_TIMEOUT") {
                 return Ok(Answer::TooSlow);
             }
@@ -209,6 +238,10 @@ impl ContactSource for Salesforce {
         async { Ok(Account { id: self.connection.login.org().await? }) }.boxed()
     }
 
+    fn inspect(&self) -> BoxFuture<'_, Result<Vec<Finding>, Trouble>> {
+        self.needs.inspect(&self.connection, &self.describe).boxed()
+    }
+
     fn bound(&self) -> BoxFuture<'_, Result<Timestamp, Trouble>> {
         async {
             if self.connection.upstream.server_now().is_none() {
@@ -243,6 +276,14 @@ impl ContactSource for Salesforce {
 
     fn server_now(&self) -> Option<Timestamp> {
         self.connection.upstream.server_now()
+    }
+
+    fn spent(&self, requests: u64) {
+        self.connection.spent(requests);
+    }
+
+    fn field(&self) -> Option<&dyn PropstreetIdField> {
+        self.writing.as_ref().map(|writing| writing as _)
     }
 }
 
@@ -493,6 +534,27 @@ mod tests {
         assert_eq!(records.iter().map(|r| r.id.as_str()).collect::<Vec<_>>(), [id(1)]);
         assert!(script.asked()[1].query("q").unwrap().ends_with(&format!("Id IN ('{}','{}')", id(1), id(2))));
         assert!(salesforce.fetch(vec!["not an id".into()]).await.unwrap().is_empty(), "and cost no request");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_field_named_in_vain_is_described_anew_and_the_query_asked_once_more_at_most() {
+        let gone = || answer(400, r#"[{"errorCode":"INVALID_FIELD","message":"No such column 'Email'"}]"#);
+        let contact = |email: &str| {
+            let account = json!({"name": "AccountId", "relationshipName": "Account"});
+            answer(200, json!({"fields": [{"name": "Id"}, account, {"name": email}]}))
+        };
+        let account = || answer(200, json!({"fields": [{"name": "Name"}]}));
+        let login = || token("t1", "acme.my.salesforce.com");
+        let (script, salesforce) = open([login(), gone(), contact("Phone"), account()]);
+        let told = salesforce.changes(window(), None).await.unwrap_err();
+        assert!(told.code() == "forbidden" && told.to_string().contains("the map reads Email of Contact"), "{told}");
+        script.asked();
+        let (script, salesforce) = open([login(), gone(), contact("Email"), account(), rows(0..1)]);
+        assert_eq!(salesforce.changes(window(), None).await.unwrap().sightings.len(), 1, "it is shown again");
+        script.asked();
+        let (script, salesforce) = open([login(), gone(), contact("Email"), account(), gone()]);
+        assert_eq!(salesforce.changes(window(), None).await.unwrap_err().code(), "forbidden");
+        script.asked();
     }
 
     #[tokio::test(start_paused = true)]
