@@ -15,6 +15,11 @@ pub(crate) fn get(base: &Url, path: &str, query: &[(&str, &str)]) -> Request {
     request(Method::GET, &address(base, path, query), Bytes::new())
 }
 
+/// A DELETE of `base` + `path`.
+pub(crate) fn delete(base: &Url, path: &str) -> Request {
+    request(Method::DELETE, &address(base, path, &[]), Bytes::new())
+}
+
 /// A POST of a JSON body.
 pub(crate) fn post_json(base: &Url, path: &str, body: &Value) -> Request {
     json(Method::POST, base, path, body)

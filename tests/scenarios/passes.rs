@@ -41,7 +41,7 @@ fn a_new_conflict_free_contact_costs_exactly_one_write() {
 }
 
 #[test]
-fn an_idle_poll_asks_each_crm_once() {
+fn an_idle_poll_asks_each_crm_once_an_object() {
     in_virtual_time(async {
         let firm = Firm::new(13, |settings| settings.contacts = 25);
         let parts = firm.start().await;
@@ -49,8 +49,10 @@ fn an_idle_poll_asks_each_crm_once() {
         firm.wait(Duration::from_secs(3600)).await;
         let idle = crate::support::sync(&parts).await;
         for report in idle {
-            // One to know whose account it is (a running daemon asks at its start only), one to poll.
-            assert!(report.crm_requests <= 2, "{}: {} requests", report.name, report.crm_requests);
+            // One to know whose account it is (a running daemon asks at its start only), one to poll. Salesforce names
+            // the account with the login, and is asked for its Contacts, its Accounts, and how far both show.
+            let most = if report.name == "salesforce" { 3 } else { 2 };
+            assert!(report.crm_requests <= most, "{}: {} requests", report.name, report.crm_requests);
         }
     });
 }

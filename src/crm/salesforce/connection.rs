@@ -77,7 +77,8 @@ impl Connection {
         self.call(call).await
     }
 
-    async fn call(&self, build: impl Fn(&Url) -> Call + Send + Sync) -> Result<Response, Trouble> {
+    /// A call to the host the login named.
+    pub(super) async fn call(&self, build: impl Fn(&Url) -> Call + Send + Sync) -> Result<Response, Trouble> {
         let call = |token: &Token| {
             // Every grant names its host; without one the call goes nowhere.
             let nowhere = || Call::read(Request::default(), judge);
@@ -144,7 +145,7 @@ const BY_CODE: &[(&str, &str, Verdict)] = &[
     ("INSUFFICIENT_ACCESS", "", Verdict::Forbidden),
 ];
 
-fn judge(response: &Response) -> Verdict {
+pub(super) fn judge(response: &Response) -> Verdict {
     let error = wire::ApiError::first(response);
     let by_code = error.and_then(|error| {
         let fits = |(code, words, _): &&(&str, &str, _)| error.code.starts_with(code) && error.message.contains(words);

@@ -94,19 +94,22 @@ impl Shape {
     #[cfg(test)]
     pub(super) fn of<const N: usize>(fields: [(&str, Kind); N]) -> Self {
         let mut shape = Self::default();
-        for (path, kind) in fields {
-            let (parent, name) = path.split_once('.').map_or((None, path), |(parent, name)| (Some(parent), name));
-            let described = Described { name: Some(name.to_owned()), ..Described::default() };
-            let field = Field { kind, ..Field::from(&described) };
-            match parent {
-                Some(parent) => {
-                    let parent = shape.parents.entry(lower(parent)).or_default().get_or_insert_default();
-                    Arc::make_mut(parent).fields.insert(lower(name), field);
-                }
-                None => drop(shape.fields.insert(lower(name), field)),
-            }
-        }
+        fields.into_iter().for_each(|(path, kind)| shape.put(path, kind));
         shape
+    }
+
+    #[cfg(test)]
+    fn put(&mut self, path: &str, kind: Kind) {
+        let (parent, name) = path.split_once('.').map_or((None, path), |(parent, name)| (Some(parent), name));
+        let described = Described { name: Some(name.to_owned()), ..Described::default() };
+        let field = Field { kind, ..Field::from(&described) };
+        match parent {
+            Some(parent) => {
+                let parent = self.parents.entry(lower(parent)).or_default().get_or_insert_default();
+                Arc::make_mut(parent).fields.insert(lower(name), field);
+            }
+            None => drop(self.fields.insert(lower(name), field)),
+        }
     }
 }
 
@@ -119,6 +122,22 @@ pub(super) struct Shapes {
     pub lead: Option<Shape>,
     /// Account, where its fields or person accounts are.
     pub account: Option<Shape>,
+}
+
+#[cfg(test)]
+impl Shapes {
+    /// All that this map reads, as text.
+    pub(super) fn all(wanted: &crate::crm::Wanted) -> Self {
+        let mut shapes = Self { lead: Some(Shape::default()), account: Some(Shape::default()), ..Self::default() };
+        for field in &wanted.fields {
+            shapes.contact.put(field, Kind::Text);
+            shapes
+                .lead
+                .iter_mut()
+                .for_each(|lead| lead.put(crate::crm::salesforce::objects::on_lead(field), Kind::Text));
+        }
+        shapes
+    }
 }
 
 /// What the org's objects show, as described last.
@@ -188,11 +207,6 @@ impl Describe {
         }
         if hidden(&response) { Ok(None) } else { Err(wire::trouble(&response)) }
     }
-}
-
-/// Whether a query failed for a field or an object that this user does not see.
-pub(super) fn named_in_vain(response: &Response) -> bool {
-    ApiError::first(response).is_some_and(|error| matches!(error.code.as_str(), "INVALID_FIELD" | "INVALID_TYPE"))
 }
 
 /// Whether the answer says that this user has no such object. An API version that is not there says the same.

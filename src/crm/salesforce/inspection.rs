@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::crm::Wanted;
 use crate::crm::salesforce::connection::{Connection, VERSION};
 use crate::crm::salesforce::describe::{Describe, Shape, Shapes};
+use crate::crm::salesforce::objects::{of_account, on_lead};
 use crate::crm::salesforce::writing::of_person_account;
 use crate::domain::failure::Trouble;
 use crate::domain::finding::Finding;
@@ -26,17 +27,6 @@ pub(super) struct Needs {
 
 /// Propstreet's id is a UUID in text.
 const ID_LENGTH: u32 = 36;
-
-/// What a Lead calls a field of a Contact's account: it has none yet.
-const ON_LEAD: [(&str, &str); 7] = [
-    ("Account.Name", "Company"),
-    ("Account.Website", "Website"),
-    ("Account.BillingCountry", "Country"),
-    ("Account.BillingCity", "City"),
-    ("Account.BillingState", "State"),
-    ("Account.BillingStreet", "Street"),
-    ("Account.BillingPostalCode", "PostalCode"),
-];
 
 impl Needs {
     /// Compares them with what the org shows, by reads alone.
@@ -126,17 +116,6 @@ impl Needs {
     fn required(&self) -> impl Iterator<Item = &str> {
         self.wanted.fields.difference(&self.wanted.optional).map(String::as_str)
     }
-}
-
-/// Whether the map names a field of the Contact's Account.
-pub(super) fn of_account(field: &str) -> bool {
-    field.split_once('.').is_some_and(|(parent, _)| parent.eq_ignore_ascii_case("Account"))
-}
-
-/// What a Lead calls a field that the map names as Contact does.
-fn on_lead(field: &str) -> &str {
-    let known = ON_LEAD.iter().find(|(contacts, _)| contacts.eq_ignore_ascii_case(field));
-    known.map_or(field, |(_, leads)| leads)
 }
 
 /// A field by the object whose settings hold it: the last parent of a path.

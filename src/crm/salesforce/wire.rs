@@ -7,9 +7,11 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::crm::salesforce::id::Id;
+use crate::crm::salesforce::objects::Column;
+use crate::crm::salesforce::query::Since;
 use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
-use crate::domain::identity::salesforce_id;
 use crate::domain::record::{Record, Sighting};
 use crate::domain::redact::redact;
 use crate::http::transport::Response;
@@ -42,6 +44,14 @@ impl QueryPage {
             }
         }
     }
+}
+
+/// The answer to a query that counts.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Count {
+    /// Rows.
+    pub total_size: u64,
 }
 
 /// One entry of an error body: an array of these, unlike the token endpoint's object.
@@ -77,7 +87,7 @@ pub(super) fn trouble(response: &Response) -> Trouble {
     let message = redact(fault.map_or(&message, |(_, fault)| fault));
     match code.as_str() {
         "INVALID_FIELD" => Trouble::Forbidden(format!(
-            "a mapped field is not on Contact, or not visible to the integration user (grant field-level security, or \
+            "a mapped field is not there, or not visible to the integration user (grant field-level security, or \
              correct the map): {message}"
         )),
         "INVALID_TYPE" => {
@@ -93,29 +103,71 @@ pub(super) fn trouble(response: &Response) -> Trouble {
     }
 }
 
-/// A stamp: `2026-11-02T09:15:41.000+0000`, whose offset lacks the colon of RFC 3339.
+/// A stamp: `2026-11-02T09:15:41.000+0000`, whose offset lacks the colon of RFC 3339. The Bulk API writes `Z`.
 pub(super) fn stamp(text: &str) -> Option<Timestamp> {
-    DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z").ok().map(|t| t.with_timezone(&Utc))
+    let read = DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z").or_else(|_| DateTime::parse_from_rfc3339(text));
+    read.ok().map(|t| t.with_timezone(&Utc))
 }
 
-/// Id and stamp of a row; a row without an id cannot be told from another and ends the reading.
-pub(super) fn identity(row: &Row) -> Result<(String, Option<Timestamp>), Trouble> {
-    let id = row.get("Id").and_then(Value::as_str).and_then(salesforce_id);
-    let id = id.ok_or_else(|| Trouble::Protocol("Salesforce sent a row without a valid Id".into()))?;
-    Ok((id, row.get("SystemModstamp").and_then(Value::as_str).and_then(stamp)))
+/// Someone, as a row shows them.
+#[derive(Debug, Clone)]
+pub(super) struct Shown {
+    /// Who.
+    pub id: Id,
+    /// When they last changed.
+    pub stamp: Option<Timestamp>,
+    /// Whether the row is in the bin.
+    pub deleted: bool,
+    /// Whether it is a lead that became somebody else.
+    pub converted: bool,
+    /// Who they are now: the winner of a merge, or the contact a lead was made.
+    pub became: Option<Id>,
+    /// What was read of them.
+    pub record: Record,
 }
 
-/// The row as a record that holds what the mapping asked for, under the mapping's own spelling.
-pub(super) fn record(row: &Row, asked: &[String]) -> Result<Record, Trouble> {
-    let (id, modified) = identity(row)?;
-    let fields = asked.iter().filter_map(|name| Some((name.clone(), value(row, name)?.clone()))).collect();
-    Ok(Record { id, modified, fields, supersedes: Vec::new() })
+impl Shown {
+    /// Reads a row; one without an id cannot be told from another and ends the reading. The record holds what the map
+    /// asked for, under the map's own spelling.
+    pub(super) fn read(row: &Row, columns: &[Column]) -> Result<Self, Trouble> {
+        let id = link(row, "Id").ok_or_else(|| Trouble::Protocol("Salesforce sent a row without a valid Id".into()))?;
+        let stamp = row.get("SystemModstamp").and_then(Value::as_str).and_then(stamp);
+        let is = |name| row.get(name).and_then(Value::as_bool).unwrap_or_default();
+        let (deleted, converted) = (is("IsDeleted"), is("IsConverted"));
+        let winner = link(row, "MasterRecordId").filter(|_| deleted);
+        let field = |column: &Column| Some((column.asked.clone(), value(row, &column.path)?.clone()));
+        let fields = columns.iter().filter_map(field).collect();
+        Ok(Self {
+            stamp,
+            deleted,
+            converted,
+            became: winner.or_else(|| link(row, "ConvertedContactId").filter(|_| converted)),
+            record: Record { id: id.to_string(), modified: stamp, fields, supersedes: Vec::new() },
+            id,
+        })
+    }
+
+    /// Whether they are somebody of their own.
+    pub(super) fn lives(&self) -> bool {
+        !self.deleted && !self.converted
+    }
+
+    /// That they were seen.
+    pub(super) fn sighting(self) -> Sighting {
+        Sighting { id: self.record.id.clone(), modified: self.stamp, record: Some(self.record) }
+    }
 }
 
-/// The row as a sighting that carries its record.
-pub(super) fn sighting(row: &Row, asked: &[String]) -> Result<Sighting, Trouble> {
-    let record = record(row, asked)?;
-    Ok(Sighting { id: record.id.clone(), modified: record.modified, record: Some(record) })
+/// The place after this row of a window.
+pub(super) fn after(row: &Row) -> Result<Since, Trouble> {
+    let Shown { id, stamp, .. } = Shown::read(row, &[])?;
+    let stamp =
+        stamp.ok_or_else(|| Trouble::Protocol("Salesforce sent a row without a readable SystemModstamp".into()))?;
+    Ok(Since { stamp, id: Some(id) })
+}
+
+fn link(row: &Row, name: &str) -> Option<Id> {
+    row.get(name).and_then(Value::as_str).and_then(Id::read)
 }
 
 /// The value at a dotted path. SOQL takes names in any case and answers in the declared one. A parent that is null
@@ -135,9 +187,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::crm::salesforce::describe::Kind;
 
-    fn names(names: &[&str]) -> Vec<String> {
-        names.iter().map(|&n| n.to_owned()).collect()
+    fn columns(names: &[&str]) -> Vec<Column> {
+        let column = |&name: &&str| Column { asked: name.to_owned(), path: name.to_owned(), kind: Kind::Text };
+        names.iter().map(column).collect()
     }
 
     #[test]
@@ -148,7 +202,7 @@ mod tests {
             "Account": {"attributes": {"type": "Account"}, "Name": "Acme", "BillingCountry": null},
             "Owner": null, "SystemModstamp": "2026-11-02T09:15:41.000+0000"
         });
-        let asked = names(&[
+        let asked = columns(&[
             "lastname",
             "Email",
             "Account.Name",
@@ -157,7 +211,7 @@ mod tests {
             "Gone__c",
             "Account.Site",
         ]);
-        let record = record(row.as_object().unwrap(), &asked).unwrap();
+        let record = Shown::read(row.as_object().unwrap(), &asked).unwrap().record;
         assert_eq!(record.id, "001Da00000xnAiyIAE");
         assert_eq!(record.modified.unwrap().to_rfc3339(), "2026-11-02T09:15:41+00:00");
         assert_eq!(
@@ -172,6 +226,7 @@ mod tests {
             ("2026-11-02T09:15:41.000+0000", Some("2026-11-02T09:15:41+00:00")),
             ("2026-11-02T10:15:41.000+0100", Some("2026-11-02T09:15:41+00:00")),
             ("2026-11-02T09:15:41+00:00", Some("2026-11-02T09:15:41+00:00")),
+            ("2026-11-02T09:15:41.000Z", Some("2026-11-02T09:15:41+00:00")),
             ("2026-11-02", None),
             ("", None),
         ] {

@@ -14,7 +14,10 @@ use serde_json::{Value, json};
 
 use crate::crm::salesforce::connection::{Connection, DATA};
 use crate::crm::salesforce::describe::{Describe, Shape, Shapes};
-use crate::crm::salesforce::wire::{self, ApiError, QueryPage, Row};
+use crate::crm::salesforce::id::Id;
+use crate::crm::salesforce::query::Query;
+use crate::crm::salesforce::reader::Reader;
+use crate::crm::salesforce::wire::{self, ApiError, Row, Shown};
 use crate::domain::failure::Trouble;
 use crate::domain::identity::salesforce_id;
 use crate::domain::record::{WriteBack, WrittenBack};
@@ -40,7 +43,7 @@ const BUSY: [&str; 4] = [
 
 /// The way to write it.
 pub(super) struct Writing {
-    connection: Connection,
+    reader: Reader,
     describe: Arc<Describe>,
     field: String,
 }
@@ -58,7 +61,7 @@ struct Due {
 impl Writing {
     /// Writes this field, by its API name on Contact.
     pub(super) fn new(connection: Connection, describe: Arc<Describe>, field: String) -> Self {
-        Self { connection, describe, field }
+        Self { reader: Reader::new(connection), describe, field }
     }
 
     async fn write_all(&self, links: &[WriteBack]) -> Result<Vec<WrittenBack>, Trouble> {
@@ -111,40 +114,16 @@ impl Writing {
     /// The living rows with these ids, with what the field holds now.
     async fn rows(
         &self,
-        object: &str,
+        object: &'static str,
         shape: &Shape,
         ids: impl Iterator<Item = &str> + Send,
     ) -> Result<HashMap<String, Row>, Trouble> {
-        let ids: Vec<&str> = ids.collect();
-        if ids.is_empty() {
-            return Ok(HashMap::new());
-        }
+        let ids: Vec<Id> = ids.filter_map(Id::read).collect();
         let marks = ["IsPersonAccount", "AccountId", "IsConverted"].into_iter().filter(|mark| shape.shows(mark));
         let columns: Vec<&str> = ["Id", &self.field].into_iter().chain(marks).collect();
-        let soql = format!("SELECT {} FROM {object} WHERE Id IN ('{}')", columns.join(","), ids.join("','"));
-        let mut response = self.connection.get(&format!("{DATA}/query"), &[("q", &soql)]).await?;
-        let mut rows = HashMap::new();
-        // Each page brings a row or is the last, so this ends.
-        loop {
-            if !response.status().is_success() {
-                return Err(wire::trouble(&response));
-            }
-            let page: QueryPage = body::json(&response)?;
-            let next = page.next()?.map(str::to_owned);
-            let before = rows.len();
-            for row in page.records {
-                rows.insert(wire::identity(&row)?.0, row);
-            }
-            match next {
-                Some(next) if rows.len() > before => response = self.connection.get(&next, &[]).await?,
-                Some(_) => return Err(Trouble::Protocol("Salesforce sends a query's pages without rows".into())),
-                // A row that was announced and did not come is not gone.
-                None if page.total_size.is_some_and(|announced| announced > rows.len()) => {
-                    return Err(Trouble::Ambiguous("Salesforce announced more rows than it sent".into()));
-                }
-                None => return Ok(rows),
-            }
-        }
+        let query = Query::living(&columns.join(","), object);
+        let rows = self.reader.among(&query, "Id", &ids).await?;
+        rows.into_iter().map(|row| Ok((Shown::read(&row, &[])?.id.to_string(), row))).collect()
     }
 
     /// Where the value goes if it differs: object, id and field. Else what became of it.
@@ -190,7 +169,7 @@ impl Writing {
         let record = |due: &&Due| json!({"attributes": {"type": due.object}, "id": due.id, &due.field: due.value});
         let records: Vec<Value> = sent.iter().map(record).collect();
         let body = json!({"allOrNone": false, "records": records});
-        let response = self.connection.set(&format!("{DATA}/composite/sobjects"), &body).await?;
+        let response = self.reader.connection.set(&format!("{DATA}/composite/sobjects"), &body).await?;
         if !response.status().is_success() {
             if let Some(error) = ApiError::first(&response).filter(|error| BUSY.contains(&error.code.as_str())) {
                 let later = WrittenBack::Later(redact(&format!("{}: {}", error.code, error.message)));
@@ -444,8 +423,8 @@ mod tests {
         assert_eq!(outcomes, [WrittenBack::AlreadyThere, WrittenBack::AlreadyThere]);
         assert_eq!(script.asked()[2].url.path(), next);
 
-        let empty = answer(200, json!({"totalSize": 2, "done": false, "nextRecordsUrl": next, "records": []}));
-        let (_, _, writing) = open([empty]);
+        let empty = || answer(200, json!({"totalSize": 2, "done": false, "nextRecordsUrl": next, "records": []}));
+        let (_, _, writing) = open([empty(), empty()]);
         assert_eq!(writing.write(contacts([1, 2])).await.unwrap_err().code(), "unexpected_answer");
     }
 
