@@ -1,14 +1,22 @@
 -- People who leave a CRM, ids written back to it, and what reading it costs a day.
 
--- A reference whose record the CRM has no longer, and what became of its contact. A merged record has an alias instead,
--- and is here only where its contact was left apart from the survivor's.
+-- A reference whose record the CRM has no longer, and what became of its contact: `held` is not decided yet, because
+-- more have left than the guard lets go, or because its pass has not come to its end. A merged record has an alias instead.
+-- `stamp` is the CRM's own of the deletion, where it has one: what is shown with an older one is a late echo. `pass` is
+-- the pass that last saw it gone.
 CREATE TABLE gone (
     ref      INTEGER PRIMARY KEY REFERENCES refs (ref) ON DELETE CASCADE,
     fate     TEXT NOT NULL CHECK (fate IN ('kept', 'tagged', 'deleted', 'held')),
     evidence TEXT NOT NULL CHECK (evidence IN ('feed', 'sweep')),
+    stamp    INTEGER,
+    pass     INTEGER NOT NULL,
     at       INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX gone_since ON gone (fate, at);
+
+-- The survivor's stamp when the merge was seen: a loser that is shown with no older one has been taken out of the bin.
+ALTER TABLE aliases ADD COLUMN stamp INTEGER;
+CREATE INDEX aliases_of_survivor ON aliases (survivor_namespace, survivor_id);
 
 -- The field of each source's CRM that takes Propstreet's ids. A source without one owes nothing.
 CREATE TABLE write_back_fields (

@@ -130,7 +130,7 @@ async fn find(
     };
     let mut records = Vec::new();
     for key in keys {
-        let View { row, intent: _, holders } = ledger.view(key.clone(), None, now).await?;
+        let View { row, holders, .. } = ledger.view(key.clone(), None, now).await?;
         if row.is_none() && holders.by_ref.is_none() {
             continue;
         }
@@ -244,7 +244,8 @@ fn verdict(row: &Row) -> String {
         Standing::Deferred { .. } => "not in Propstreet yet: it will be tried again by itself".to_owned(),
         Standing::Intended => "being written: the next sync looks up what became of it".to_owned(),
         Standing::Deleted => "deleted in Propstreet by someone, and that is respected".to_owned(),
-        Standing::Moved(survivor) => format!("merged into {survivor} in the CRM"),
+        Standing::Moved(alias) => format!("merged into {} in the CRM", alias.survivor),
+        Standing::Gone { .. } => "gone".to_owned(),
         Standing::Unknown => "not in Propstreet: it was left alone".to_owned(),
     }
 }

@@ -223,6 +223,9 @@ impl SourceStatus {
         if let Some(reference) = &self.longest_quarantined {
             steps.push(format!("propsync explain {reference} says what it needs to leave quarantine"));
         }
+        if self.write_backs > self.write_backs_refused {
+            steps.push(format!("propsync sync {} writes back the ids that are owed, or says why not", self.name));
+        }
         if let Some(reference) = &self.refused_write_back {
             steps.push(format!("propsync explain {reference} says why the CRM would not take its id"));
         }
@@ -282,6 +285,23 @@ mod tests {
             (source.state(at(0)).as_str(), source.next()),
             ("not synced yet", vec!["propsync sync hubspot".to_owned()])
         );
+    }
+
+    #[test]
+    fn ids_that_are_owed_or_refused_name_the_next_step() {
+        let owing = |write_backs, refused: Option<&str>| {
+            let write_backs_refused = u64::from(refused.is_some());
+            let refused_write_back = refused.map(str::to_owned);
+            let known = SourceStatus { name: "hubspot".to_owned(), last_good: Some(at(0)), ..SourceStatus::default() };
+            SourceStatus { write_backs, write_backs_refused, refused_write_back, ..known }.next()
+        };
+        let (sync, explain) = (
+            "propsync sync hubspot writes back the ids that are owed, or says why not",
+            "propsync explain hubspot:7 says why the CRM would not take its id",
+        );
+        assert_eq!(owing(0, None), [""; 0]);
+        assert_eq!(owing(1, Some("hubspot:7")), [explain]);
+        assert_eq!(owing(3, Some("hubspot:7")), [sync, explain]);
     }
 
     #[test]

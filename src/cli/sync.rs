@@ -14,6 +14,7 @@ use crate::cli::{Global, wait};
 use crate::clock::{Clock, Dice};
 use crate::config::problems::nearest;
 use crate::config::tree::{Config, SourceConfig};
+use crate::domain::departure::{Departures, Fate, Guard};
 use crate::domain::pass::{Counts, Outcome};
 use crate::sync::engine::Source;
 use crate::sync::report;
@@ -134,6 +135,11 @@ pub struct SourceReport {
     pub newly_quarantined: u64,
     /// Propstreet's ids written into the CRM's field.
     pub written_back: u64,
+    /// Who left the CRM, and what became of their contacts.
+    pub gone: Departures,
+    /// Why some are held back, if any are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
     /// What it cost.
     pub requests: Requests,
     /// How long it took, in seconds.
@@ -159,6 +165,8 @@ impl From<report::SourceReport> for SourceReport {
             counts: report.counts,
             newly_quarantined: report.newly_quarantined,
             written_back: report.written_back,
+            gone: report.gone,
+            guard: report.guard,
             requests: Requests { crm: report.crm_requests, propstreet: report.propstreet_requests },
             seconds: report.took.as_secs_f64(),
             error: report.error.as_ref().map(Failure::from),
@@ -170,7 +178,7 @@ impl SourceReport {
     /// How the program ends for this source alone.
     #[must_use]
     pub fn exit(&self) -> Exit {
-        let degraded = !self.complete || !self.counts.balanced() || self.newly_quarantined > 0;
+        let degraded = !self.complete || !self.counts.balanced() || self.newly_quarantined > 0 || self.gone.held > 0;
         let books = if degraded { Exit::Degraded } else { Exit::Fine };
         books.worse(self.error.as_ref().map_or(Exit::Fine, |failure| failure.exit))
     }
@@ -179,6 +187,18 @@ impl SourceReport {
         let Counts { read, created, quarantined, deferred, .. } = self.counts;
         let (source, state) = (&self.name, self.state());
         tracing::info!(source, state, read, created, quarantined, deferred, "sync ended");
+    }
+
+    /// What a person must look at when more left than the guard lets go, and the two ways out.
+    fn held(&self) -> Option<String> {
+        let Guard { allowed, needed } = self.guard.filter(|_| self.gone.held > 0)?;
+        let (name, held, allowed) = (&self.name, grouped(self.gone.held), grouped(allowed));
+        Some(format!(
+            "\n{name}: {held} people have left the CRM and are held back: within a day no more than {allowed} may. Nothing \
+             happens to them in Propstreet.\n  If the CRM only hides them, give its user the right to see them again: they \
+             are freed by themselves.\n  If they are really gone, set guard = {needed} or more under [sources.{name}] and \
+             sync again."
+        ))
     }
 
     fn state(&self) -> String {
@@ -215,17 +235,17 @@ impl SyncReport {
         }
     }
 
-    /// One line to read aloud: the sum, then what needs a person.
     /// Why a sync that did its work does not end with 0.
-    fn hint(&self, exit: Exit) -> &'static str {
+    fn hint(&self, exit: Exit) -> String {
         let newly = self.sources.iter().any(|source| source.newly_quarantined > 0);
+        let mut hint = self.sources.iter().filter_map(SourceReport::held).collect::<String>();
         if exit == Exit::Degraded && newly {
-            "\nexit 4: some records need a person; propsync status names them"
-        } else {
-            ""
+            hint.push_str("\nexit 4: some records need a person; propsync status names them");
         }
+        hint
     }
 
+    /// One line to read aloud: the sum, then what needs a person.
     fn summary(&self) -> String {
         let sum = |count: fn(&Counts) -> u64| self.sources.iter().map(|source| count(&source.counts)).sum::<u64>();
         let newly: u64 = self.sources.iter().map(|source| source.newly_quarantined).sum();
@@ -241,6 +261,15 @@ impl SyncReport {
         let written: u64 = self.sources.iter().map(|source| source.written_back).sum();
         if written > 0 {
             line.push_str(&format!("; {} written back", grouped(written)));
+        }
+        let left: Vec<String> = Fate::ALL
+            .into_iter()
+            .map(|fate| (fate, self.sources.iter().map(|source| source.gone.of(fate)).sum::<u64>()))
+            .filter(|(_, count)| *count > 0)
+            .map(|(fate, count)| format!("{} {}", grouped(count), fate.as_str()))
+            .collect();
+        if !left.is_empty() {
+            line.push_str(&format!("; left the CRM: {}", left.join(", ")));
         }
         if newly > 0 {
             line.push_str(&format!("; {} newly in quarantine", grouped(newly)));
@@ -299,6 +328,8 @@ mod tests {
             counts,
             newly_quarantined: 0,
             written_back: 0,
+            gone: Departures::default(),
+            guard: None,
             requests: Requests { crm: 3, propstreet: 1_201 },
             seconds: 2.04,
             error: None,

@@ -95,6 +95,8 @@ pub enum Reason {
     EmailTakenByUnknown,
     /// Propstreet answers 409 and nothing visible explains it.
     ConflictUnexplained,
+    /// The CRM merged two records whose contacts are two.
+    MergedInCrm,
     /// Propstreet refuses the request as invalid.
     Rejected,
     /// Propstreet forbids this contact to us.
@@ -105,7 +107,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::InvalidField,
         Self::NoIdentifier,
         Self::MappingFailed,
@@ -115,6 +117,7 @@ impl Reason {
         Self::EmailHeldByDeleted,
         Self::EmailTakenByUnknown,
         Self::ConflictUnexplained,
+        Self::MergedInCrm,
         Self::Rejected,
         Self::Forbidden,
         Self::UpstreamRefuses,
@@ -133,6 +136,7 @@ impl Reason {
             Self::EmailHeldByDeleted => "email_held_by_deleted",
             Self::EmailTakenByUnknown => "email_taken_by_unknown",
             Self::ConflictUnexplained => "conflict_unexplained",
+            Self::MergedInCrm => "merged_in_crm",
             Self::Rejected => "rejected",
             Self::Forbidden => "forbidden",
             Self::UpstreamRefuses => "upstream_refuses",
@@ -157,9 +161,11 @@ impl Reason {
         match self {
             Self::InvalidField | Self::NoIdentifier => "the record's",
             Self::MappingFailed => "the mapping's",
-            Self::RefConflict | Self::EmailTaken | Self::SameSourceEmail | Self::EmailHeldByDeleted => {
-                "nobody's: it needs a decision"
-            }
+            Self::RefConflict
+            | Self::EmailTaken
+            | Self::SameSourceEmail
+            | Self::EmailHeldByDeleted
+            | Self::MergedInCrm => "nobody's: it needs a decision",
             Self::EmailTakenByUnknown
             | Self::ConflictUnexplained
             | Self::Rejected
@@ -191,6 +197,7 @@ impl Reason {
             Self::ConflictUnexplained => {
                 "look for the reference in Propstreet as an administrator; a contact hidden from this token holds it"
             }
+            Self::MergedInCrm => "merge the two contacts in Propstreet by hand, or delete one of them there",
             Self::Rejected => "correct the field that Propstreet names, in the CRM",
             Self::Forbidden => "give the token's user access to this contact in Propstreet",
             Self::UpstreamRefuses => {

@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod contact;
+pub mod departure;
 pub mod failure;
 pub mod finding;
 pub mod fingerprint;
@@ -10,6 +11,7 @@ pub mod keyed;
 pub mod kind;
 pub mod limits;
 pub mod loopback;
+pub mod merge;
 pub mod names;
 pub mod pass;
 pub mod plan;

@@ -207,6 +207,12 @@ impl Books {
         }
     }
 
+    /// Whether a ref has been met.
+    #[must_use]
+    pub fn knows(&self, key: &RefKey) -> bool {
+        self.refs.contains_key(&hash(key))
+    }
+
     /// Adds the books of a later pass, by the same rule.
     pub fn merge(&mut self, later: &Books) {
         for (key, outcome) in &later.refs {
@@ -228,7 +234,8 @@ impl Books {
     }
 }
 
-fn hash(key: &RefKey) -> u64 {
+/// What the books keep of a reference.
+pub(in crate::domain) fn hash(key: &RefKey) -> u64 {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);
     hasher.finish()

@@ -1,7 +1,7 @@
 //! Propstreet's contacts as last seen: ids, references and hashes, no personal data. What changes here wakes the
 //! records that wait for it, and marks those whose contact was deleted.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::domain::Timestamp;
 use crate::domain::identity::{ExternalRef, RefKey};
@@ -102,7 +102,13 @@ pub(in crate::ledger) fn holders(
         Some(email) => contacts_with_email(ledger, email)?.into_iter().next(),
         None => None,
     };
-    Ok(Holders { by_ref: by_ref.map(|entry| entry.indexed), by_email })
+    Ok(Holders { by_ref: by_ref.map(|entry| entry.indexed), by_email, ..Holders::default() })
+}
+
+/// Whether a contact is deleted; `None` if the index does not know it.
+pub(in crate::ledger) fn is_deleted(ledger: &Connection, id: &str) -> Result<Option<bool>, LedgerError> {
+    const DELETED: &str = "SELECT deleted FROM index_contacts WHERE id = ?1";
+    Ok(ledger.prepare_cached(DELETED)?.query_row([id], |row| row.get(0)).optional()?)
 }
 
 /// Every contact that has an address, in the order in which they are to be believed.

@@ -18,6 +18,8 @@ pub enum IntentKind {
     Create,
     /// Add our reference to a contact that exists.
     Link,
+    /// Mark or delete a contact whose record has left. Whether that was applied, the contact says itself.
+    Update,
 }
 
 impl IntentKind {
@@ -25,11 +27,12 @@ impl IntentKind {
         match self {
             Self::Create => "create",
             Self::Link => "link",
+            Self::Update => "update",
         }
     }
 
     fn parse(word: &str) -> Option<Self> {
-        [Self::Create, Self::Link].into_iter().find(|kind| kind.as_str() == word)
+        [Self::Create, Self::Link, Self::Update].into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
@@ -59,6 +62,20 @@ impl Ledger {
     /// `Sql`, `ReadOnly`, `Closed`.
     pub async fn intend(&self, intent: Intent) -> Result<(), LedgerError> {
         self.write(move |ledger| open(ledger, &intent)).await
+    }
+
+    /// Takes an announcement back: what it announced was applied or not, and the contact itself will say.
+    ///
+    /// # Errors
+    /// `Sql`, `ReadOnly`, `Closed`.
+    pub async fn withdraw(&self, key: RefKey) -> Result<(), LedgerError> {
+        const WITHDRAW: &str =
+            "DELETE FROM intents WHERE ref = (SELECT ref FROM refs WHERE namespace = ?1 AND id = ?2)";
+        self.write(move |ledger| {
+            ledger.prepare_cached(WITHDRAW)?.execute((key.namespace, key.id))?;
+            Ok(())
+        })
+        .await
     }
 
     /// Another reference whose announced write carries this address.

@@ -10,6 +10,7 @@ pub mod cursors;
 pub mod error;
 pub mod events;
 mod files;
+pub mod gone;
 pub mod holder;
 pub mod index;
 pub mod intents;

@@ -5,16 +5,19 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::domain::Timestamp;
-use crate::domain::failure::Complaint;
+use crate::domain::departure::Fate;
+use crate::domain::failure::{Complaint, Reason};
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::identity::RefKey;
 use crate::domain::keyed::KeyedHash;
+use crate::domain::merge::{self, Alias, Place};
 use crate::domain::pass::Outcome;
-use crate::domain::plan::{Holders, Standing};
+use crate::domain::plan::{Holders, Indexed, Standing};
 use crate::ledger::columns::{complaint, json, key_of, time, time_if_any, word};
 use crate::ledger::error::LedgerError;
+use crate::ledger::gone::Gone;
 use crate::ledger::intents::Intent;
-use crate::ledger::{Ledger, index, intents};
+use crate::ledger::{Ledger, gone, index, intents};
 
 /// What the ledger knows of a reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +62,18 @@ pub struct Row {
     pub next_try: Option<Timestamp>,
     /// What a person must know, while it is in quarantine.
     pub complaint: Option<Complaint>,
+    /// The record it was merged into in the CRM.
+    pub alias: Option<Alias>,
+    /// What became of it, if the CRM has it no longer.
+    pub gone: Option<Gone>,
+}
+
+impl Row {
+    /// Whether its record has left the CRM for good, as far as is decided.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.gone.is_some_and(|gone| gone.fate != Fate::Held)
+    }
 }
 
 /// All that a decision about one record needs.
@@ -68,8 +83,10 @@ pub struct View {
     pub row: Option<Row>,
     /// Its announced write, if that has no outcome yet.
     pub intent: Option<Intent>,
-    /// Who holds its reference and its address in Propstreet.
+    /// Who holds its reference and its address in Propstreet, and where those stand that were merged into it.
     pub holders: Holders,
+    /// Where the reference stands in Propstreet, as far as is known here.
+    pub place: Place,
 }
 
 impl Ledger {
@@ -96,11 +113,33 @@ impl Ledger {
     /// `Sql`, `Corrupt`, `Closed`.
     pub async fn view(&self, key: RefKey, email: Option<KeyedHash>, now: Timestamp) -> Result<View, LedgerError> {
         self.read(move |ledger| {
-            Ok(View {
-                row: find(ledger, &key, now)?,
-                intent: intents::find(ledger, &key)?,
-                holders: index::holders(ledger, &key, email)?,
-            })
+            let row = find(ledger, &key, now)?;
+            let mut holders = index::holders(ledger, &key, email)?;
+            holders.by_merge = merged_into(ledger, &key, now)?;
+            let place = place(ledger, row.as_ref(), holders.by_ref.as_ref())?;
+            Ok(View { row, intent: intents::find(ledger, &key)?, holders, place })
+        })
+        .await
+    }
+
+    /// The record that a reference stands for today: the last survivor of all its merges, or itself.
+    ///
+    /// # Errors
+    /// `Sql`, `Closed`.
+    pub async fn survivor(&self, key: RefKey) -> Result<RefKey, LedgerError> {
+        const NEXT: &str = "SELECT survivor_namespace AS namespace, survivor_id AS id
+            FROM aliases JOIN refs USING (ref) WHERE namespace = ?1 AND id = ?2";
+        self.read(move |ledger| {
+            let mut next = ledger.prepare_cached(NEXT)?;
+            let mut path = vec![key];
+            // A circle cannot be written; should one ever stand there, it must not be followed for ever.
+            while let Some(last) = path.last()
+                && let Some(survivor) = next.query_row((&last.namespace, &last.id), key_of).optional()?
+                && !path.contains(&survivor)
+            {
+                path.push(survivor);
+            }
+            path.pop().ok_or_else(|| LedgerError::corrupt("aliases", "no reference"))
         })
         .await
     }
@@ -154,9 +193,51 @@ impl Ledger {
     }
 }
 
+/// Where a reference stands: on the contact it was settled on, or else on the one that carries it.
+fn place(ledger: &Connection, row: Option<&Row>, holder: Option<&Indexed>) -> Result<Place, LedgerError> {
+    // A contact that carries the reference and is plainly somebody else's is not its place.
+    let disputed = |row: &Row| row.complaint.as_ref().is_some_and(|told| told.reason == Reason::RefConflict);
+    let holder = holder.filter(|_| !row.is_some_and(disputed));
+    if row.is_some_and(|row| row.standing == Standing::Deleted) {
+        return Ok(Place::Deleted);
+    }
+    let settled = match row.and_then(|row| row.propstreet_id.as_deref()) {
+        Some(id) => Some((id, index::is_deleted(ledger, id)?)),
+        None => None,
+    };
+    Ok(match (settled, holder) {
+        (Some((_, Some(true))), _) => Place::Deleted,
+        // A contact that no list tells of any more may have gone, and its reference be elsewhere.
+        (Some((id, None)), None) | (Some((id, Some(false))), _) => Place::On(id.to_owned()),
+        (_, Some(holder)) if holder.deleted => Place::Deleted,
+        (_, Some(holder)) => Place::On(holder.id.clone()),
+        (None, None) => Place::Nowhere,
+    })
+}
+
+/// Where those stand that were merged into a record, and those merged into them.
+fn merged_into(ledger: &Connection, key: &RefKey, now: Timestamp) -> Result<Place, LedgerError> {
+    const MERGED: &str = "WITH RECURSIVE merged (namespace, id) AS (
+            SELECT namespace, id FROM aliases JOIN refs USING (ref) WHERE survivor_namespace = ?1 AND survivor_id = ?2
+            UNION SELECT refs.namespace, refs.id FROM merged
+                JOIN aliases ON survivor_namespace = merged.namespace AND survivor_id = merged.id
+                JOIN refs USING (ref))
+        SELECT namespace, id FROM merged ORDER BY namespace, id";
+    let mut merged = ledger.prepare_cached(MERGED)?;
+    let merged = merged.query_map((&key.namespace, &key.id), key_of)?.collect::<Result<Vec<_>, _>>()?;
+    let mut places = Vec::with_capacity(merged.len());
+    for loser in merged {
+        let holder = index::holders(ledger, &loser, None)?.by_ref;
+        places.push(place(ledger, find(ledger, &loser, now)?.as_ref(), holder.as_ref())?);
+    }
+    Ok(merge::heir(&Place::Nowhere, &places))
+}
+
 const FIND: &str = "SELECT refs.*, intents.ref IS NOT NULL AS intended, quarantine.reason AS complaint,
-        detail, blocker, quarantine.fingerprint AS refused, survivor_namespace, survivor_id
+        detail, blocker, quarantine.fingerprint AS refused, survivor_namespace, survivor_id, aliases.stamp AS merge_stamp,
+        fate, evidence, gone.stamp AS gone_stamp, gone.at AS gone_at
     FROM refs LEFT JOIN intents USING (ref) LEFT JOIN quarantine USING (ref) LEFT JOIN aliases USING (ref)
+        LEFT JOIN gone USING (ref)
     WHERE namespace = ?1 AND id = ?2";
 
 fn find(ledger: &Connection, key: &RefKey, now: Timestamp) -> Result<Option<Row>, LedgerError> {
@@ -166,12 +247,13 @@ fn find(ledger: &Connection, key: &RefKey, now: Timestamp) -> Result<Option<Row>
 }
 
 fn read(row: &rusqlite::Row<'_>, now: Timestamp) -> Result<Row, LedgerError> {
+    let (alias, gone) = (alias(row)?, gone::of(row)?);
     let next_try = time_if_any("refs", row.get("next_try")?)?;
     let outcome: Option<String> = row.get("outcome")?;
     Ok(Row {
         key: key_of(row)?,
         source: row.get("source")?,
-        standing: standing(row, next_try.is_some_and(|at| at <= now))?,
+        standing: standing(row, next_try.is_some_and(|at| at <= now), alias.as_ref(), gone)?,
         outcome: outcome.map(|outcome| word("refs", &outcome, Outcome::parse)).transpose()?,
         reason: row.get("reason")?,
         propstreet_id: row.get("propstreet_id")?,
@@ -189,12 +271,32 @@ fn read(row: &rusqlite::Row<'_>, now: Timestamp) -> Result<Row, LedgerError> {
         last_changed: time("refs", row.get("last_changed")?)?,
         next_try,
         complaint: complaint(row)?,
+        alias,
+        gone,
     })
 }
 
-fn standing(row: &rusqlite::Row<'_>, due: bool) -> Result<Standing, LedgerError> {
+fn alias(row: &rusqlite::Row<'_>) -> Result<Option<Alias>, LedgerError> {
+    let survivor: (Option<String>, Option<String>) = (row.get("survivor_namespace")?, row.get("survivor_id")?);
+    let Some((namespace, id)) = survivor.0.zip(survivor.1) else { return Ok(None) };
+    Ok(Some(Alias { survivor: RefKey { namespace, id }, stamp: time_if_any("aliases", row.get("merge_stamp")?)? }))
+}
+
+/// An announced write goes before everything, and that a record has left before how it stood when it lived.
+fn standing(
+    row: &rusqlite::Row<'_>,
+    due: bool,
+    alias: Option<&Alias>,
+    gone: Option<Gone>,
+) -> Result<Standing, LedgerError> {
     if row.get("intended")? {
         return Ok(Standing::Intended);
+    }
+    if let Some(alias) = alias {
+        return Ok(Standing::Moved(alias.clone()));
+    }
+    if let Some(Gone { stamp, .. }) = gone {
+        return Ok(Standing::Gone { stamp });
     }
     let missing = |what: &str| LedgerError::corrupt("refs", format!("a row without {what}"));
     Ok(match row.get::<_, String>("state")?.as_str() {
@@ -209,11 +311,7 @@ fn standing(row: &rusqlite::Row<'_>, due: bool) -> Result<Standing, LedgerError>
         }
         "deferred" => Standing::Deferred { due },
         "deleted" => Standing::Deleted,
-        "moved" => {
-            let survivor: (Option<String>, Option<String>) = (row.get("survivor_namespace")?, row.get("survivor_id")?);
-            let (Some(namespace), Some(id)) = survivor else { return Err(missing("its survivor")) };
-            Standing::Moved(RefKey { namespace, id })
-        }
+        "moved" => return Err(missing("its survivor")),
         other => return Err(LedgerError::corrupt("refs", format!("the unknown state {other:?}"))),
     })
 }

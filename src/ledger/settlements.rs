@@ -4,17 +4,19 @@ use chrono::TimeDelta;
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::domain::Timestamp;
+use crate::domain::departure::{Evidence, Fate};
 use crate::domain::failure::{Complaint, Wait};
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::identity::RefKey;
 use crate::domain::keyed::KeyedHash;
+use crate::domain::merge::Alias;
 use crate::domain::pass::{Outcome, SkipReason};
 use crate::ledger::columns::{millis, to_json};
 use crate::ledger::error::LedgerError;
 use crate::ledger::events::Told;
 use crate::ledger::index::IndexEntry;
 use crate::ledger::passes::PassId;
-use crate::ledger::{Ledger, events, index, intents};
+use crate::ledger::{Ledger, events, gone, index, intents};
 
 /// How long a quarantined record's payload is kept.
 const PAYLOAD_KEPT: TimeDelta = TimeDelta::days(30);
@@ -100,9 +102,42 @@ pub enum Ending {
         /// How it was found out.
         note: String,
     },
+    /// The CRM merged it into another record. Whatever waited for it ends.
+    Merged {
+        /// That record.
+        alias: Alias,
+        /// What a person must know, if its contact and the survivor's are two.
+        apart: Option<Complaint>,
+    },
+    /// The CRM has it no longer, and its contact's fate is decided.
+    Gone {
+        /// What became of the contact.
+        fate: Fate,
+        /// How it is known that it left.
+        evidence: Evidence,
+        /// The row version our write left, if we wrote.
+        etag: Option<String>,
+        /// Why it ended so.
+        note: String,
+    },
 }
 
 impl Ledger {
+    /// Notes that a record was merged into another while a write of its own may still be under way: from now on nothing
+    /// is created for it.
+    ///
+    /// # Errors
+    /// `Sql`, `ReadOnly`, `Closed`.
+    pub async fn alias(&self, key: RefKey, alias: Alias, at: Timestamp) -> Result<(), LedgerError> {
+        const FIND: &str = "SELECT ref FROM refs WHERE namespace = ?1 AND id = ?2";
+        self.write(move |ledger| {
+            let found: Option<i64> =
+                ledger.prepare_cached(FIND)?.query_row((&key.namespace, &key.id), |row| row.get(0)).optional()?;
+            found.map_or(Ok(()), |reference| move_to(ledger, reference, &alias, at))
+        })
+        .await
+    }
+
     /// Settles a record: its row, its intent closed, its quarantine opened or closed, the index and the event, all or
     /// none, durable on return. Returns the outcome that was kept: a contact that was known before its `created` is
     /// adopted.
@@ -141,8 +176,8 @@ impl Ending {
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Synced { outcome, .. } => *outcome,
-            Self::Skipped { .. } | Self::Deleted { .. } => Outcome::Skipped,
-            Self::Quarantined { .. } => Outcome::Quarantined,
+            Self::Quarantined { .. } | Self::Merged { apart: Some(_), .. } => Outcome::Quarantined,
+            Self::Skipped { .. } | Self::Deleted { .. } | Self::Merged { .. } | Self::Gone { .. } => Outcome::Skipped,
             Self::Deferred { .. } => Outcome::Deferred,
         }
     }
@@ -174,6 +209,9 @@ fn settle(ledger: &Connection, settlement: &Settlement) -> Result<(), LedgerErro
         Ending::Quarantined { complaint, fingerprint, payload } => {
             open_quarantine(ledger, reference, complaint, *fingerprint, payload.as_deref(), settlement.at)?;
         }
+        Ending::Merged { apart: Some(complaint), .. } => {
+            open_quarantine(ledger, reference, complaint, None, None, settlement.at)?;
+        }
         _ => drop(ledger.prepare_cached("DELETE FROM quarantine WHERE ref = ?1")?.execute([reference])?),
     }
     events::append(ledger, reference, &settlement.key, tell(settlement))
@@ -199,13 +237,16 @@ const SYNC: &str = "UPDATE refs SET state = 'settled', outcome = ?2, reason = NU
     WHERE ref = ?1";
 /// A record that was settled before it was quarantined or deferred is settled again, unless its contact is gone.
 const SKIP: &str = "UPDATE refs SET outcome = 'skipped', reason = ?2, drifted = drifted OR ?3,
-        state = CASE WHEN ?4 THEN 'moved'
-            WHEN state IN ('deleted', 'moved') THEN state
+        state = CASE WHEN state IN ('deleted', 'moved') THEN state
             WHEN fingerprint IS NULL THEN 'unsettled'
-            WHEN ?5 THEN 'deleted'
+            WHEN ?4 THEN 'deleted'
             ELSE 'settled' END,
         attempts = 0, first_cause = NULL, first_failed = NULL, next_try = NULL
     WHERE ref = ?1";
+const MERGE: &str = "UPDATE refs SET state = 'moved', outcome = 'skipped', reason = ?2,
+        attempts = 0, first_cause = NULL, first_failed = NULL, next_try = NULL
+    WHERE ref = ?1";
+const VERSION: &str = "UPDATE refs SET etag = coalesce(?2, etag) WHERE ref = ?1";
 const QUARANTINE: &str =
     "UPDATE refs SET state = 'quarantined', outcome = 'quarantined', reason = ?2, next_try = ?3 WHERE ref = ?1";
 /// Only tries in a row count, and only those (`?6`) that are not the upstream's fault.
@@ -235,18 +276,25 @@ fn end(ledger: &Connection, reference: i64, settlement: &Settlement) -> Result<(
             ledger.prepare_cached(SYNC)?.execute(sync)?;
         }
         Ending::Skipped { reason, drifted } => {
-            let survivor = if let SkipReason::MergedInto(survivor) = reason { Some(survivor) } else { None };
             let deleted = *reason == SkipReason::DeletedInPropstreet;
-            let skip = (reference, reason.code(), drifted, survivor.is_some(), deleted);
-            ledger.prepare_cached(SKIP)?.execute(skip)?;
-            if let Some(survivor) = survivor {
-                alias(ledger, reference, survivor, *at)?;
+            ledger.prepare_cached(SKIP)?.execute((reference, reason.code(), drifted, deleted))?;
+        }
+        Ending::Quarantined { complaint, .. } => quarantine(ledger, reference, complaint, *at)?,
+        Ending::Merged { alias, apart } => {
+            move_to(ledger, reference, alias, *at)?;
+            match apart {
+                Some(complaint) => quarantine(ledger, reference, complaint, *at)?,
+                None => {
+                    let reason = SkipReason::MergedInto(alias.survivor.clone()).code();
+                    ledger.prepare_cached(MERGE)?.execute((reference, reason))?;
+                }
             }
         }
-        Ending::Quarantined { complaint, .. } => {
-            let daily = complaint.blocker.is_some() || complaint.reason.may_lift_unseen();
-            let next = daily.then(|| millis(*at + BLOCKED_TRY));
-            ledger.prepare_cached(QUARANTINE)?.execute((reference, complaint.reason.code(), next))?;
+        Ending::Gone { fate, evidence, etag, note: _ } => {
+            let deleted = *fate == Fate::Deleted;
+            ledger.prepare_cached(SKIP)?.execute((reference, SkipReason::Gone.code(), false, deleted))?;
+            ledger.prepare_cached(VERSION)?.execute((reference, etag))?;
+            gone::decide(ledger, reference, *fate, *evidence, *pass, *at)?;
         }
         Ending::Deferred { wait, cause, next, unanswered: _ } => {
             let counts = !wait.is_the_upstreams();
@@ -265,10 +313,22 @@ fn end(ledger: &Connection, reference: i64, settlement: &Settlement) -> Result<(
     Ok(())
 }
 
-fn alias(ledger: &Connection, reference: i64, survivor: &RefKey, at: Timestamp) -> Result<(), LedgerError> {
-    const ALIAS: &str = "INSERT OR REPLACE INTO aliases (ref, survivor_namespace, survivor_id, at)
-        VALUES (?1, ?2, ?3, ?4)";
-    ledger.prepare_cached(ALIAS)?.execute((reference, &survivor.namespace, &survivor.id, millis(at)))?;
+fn quarantine(ledger: &Connection, reference: i64, complaint: &Complaint, at: Timestamp) -> Result<(), LedgerError> {
+    let daily = complaint.blocker.is_some() || complaint.reason.may_lift_unseen();
+    let next = daily.then(|| millis(at + BLOCKED_TRY));
+    ledger.prepare_cached(QUARANTINE)?.execute((reference, complaint.reason.code(), next))?;
+    Ok(())
+}
+
+/// A merged record has an alias, and is not among those who left without one.
+fn move_to(ledger: &Connection, reference: i64, alias: &Alias, at: Timestamp) -> Result<(), LedgerError> {
+    const ALIAS: &str = "INSERT OR REPLACE INTO aliases (ref, survivor_namespace, survivor_id, at, stamp)
+        VALUES (?1, ?2, ?3, ?4, ?5)";
+    const UNGONE: &str = "DELETE FROM gone WHERE ref = ?1";
+    let Alias { survivor, stamp } = alias;
+    let alias = (reference, &survivor.namespace, &survivor.id, millis(at), stamp.map(millis));
+    ledger.prepare_cached(ALIAS)?.execute(alias)?;
+    ledger.prepare_cached(UNGONE)?.execute([reference])?;
     Ok(())
 }
 
@@ -304,6 +364,15 @@ fn tell(settlement: &Settlement) -> Told {
         }
         Ending::Deferred { wait, cause, .. } => (Outcome::Deferred.as_str(), None, format!("{wait}: {cause}")),
         Ending::Deleted { propstreet_id, note } => ("deleted", propstreet_id.clone(), note.clone()),
+        Ending::Merged { apart: Some(Complaint { reason, detail, blocker }), .. } => {
+            (Outcome::Quarantined.as_str(), blocker.clone(), format!("{reason}: {detail}"))
+        }
+        Ending::Merged { alias, .. } => {
+            (Outcome::Skipped.as_str(), None, SkipReason::MergedInto(alias.survivor.clone()).code())
+        }
+        Ending::Gone { fate, evidence, note, .. } => {
+            ("gone", None, format!("{} ({}): {note}", fate.as_str(), evidence.as_str()))
+        }
     };
     Told { at: settlement.at, pass: Some(settlement.pass), what: what.to_owned(), propstreet_id, note }
 }
@@ -324,7 +393,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn every_ending_comes_back_as_it_was_settled() {
         let deleted = Ending::Deleted { propstreet_id: Some("c7".to_owned()), note: "404".to_owned() };
-        let moved = SkipReason::MergedInto(key("8"));
+        let alias = Alias { survivor: key("8"), stamp: Some(at(4)) };
+        let merged = |apart| Ending::Merged { alias: alias.clone(), apart };
+        let moved = Standing::Moved(alias.clone());
+        let two = Complaint::new(Reason::MergedInCrm, "two contacts").blocked_by("c1");
+        let left = |fate| Ending::Gone { fate, evidence: Evidence::Feed, etag: None, note: "no more".to_owned() };
         let waits = Standing::Deferred { due: false };
         let refused = Standing::Quarantined { fingerprint: Some(print(2)), due: false };
         // The ending, and then: standing, outcome, reason, contact; each for a record that was unknown and for a settled one.
@@ -349,12 +422,22 @@ mod tests {
                 Some("c1"),
             ),
             (
-                skipped(moved, false),
-                Standing::Moved(key("8")),
+                merged(None),
+                moved.clone(),
                 Outcome::Skipped,
                 Some("merged_into:hubspot:8"),
                 None,
-                Standing::Moved(key("8")),
+                moved.clone(),
+                Some("c1"),
+            ),
+            (merged(Some(two)), moved.clone(), Outcome::Quarantined, Some("merged_in_crm"), None, moved, Some("c1")),
+            (
+                left(Fate::Kept),
+                Standing::Gone { stamp: None },
+                Outcome::Skipped,
+                Some("gone"),
+                None,
+                Standing::Gone { stamp: None },
                 Some("c1"),
             ),
             (quarantined(None), refused.clone(), Outcome::Quarantined, Some("email_taken"), None, refused, Some("c1")),

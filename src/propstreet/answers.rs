@@ -12,7 +12,7 @@ use crate::http::pacer::Budget;
 use crate::http::transport::Response;
 use crate::http::verdict::{self, Verdict};
 use crate::propstreet::payload::{WireContact, WirePage};
-use crate::sync::destination::{Conflict, CreateAnswer, ListPage, PatchAnswer, Refusal, Seen};
+use crate::sync::destination::{Conflict, CreateAnswer, DeleteAnswer, ListPage, PatchAnswer, Refusal, Seen};
 
 /// Judges an answer as such. A success without JSON, or a refusal in HTML, comes from something in front of Propstreet
 /// and says nothing about the contact: a gateway's 404 must never look like a deleted person.
@@ -23,6 +23,11 @@ pub fn judge(response: &Response) -> Verdict {
         Verdict::Refused | Verdict::Forbidden if page && response.status().is_client_error() => Verdict::Ambiguous,
         verdict => verdict,
     }
+}
+
+/// Judges the answer to a deletion, which comes without a body: 204.
+pub fn judge_deletion(response: &Response) -> Verdict {
+    if response.status() == StatusCode::NO_CONTENT { Verdict::Fine } else { judge(response) }
 }
 
 /// `RateLimit-Limit`, `-Remaining` and `-Reset` (seconds) of every answer.
@@ -68,6 +73,23 @@ pub fn patched(response: &Response) -> Result<PatchAnswer, Trouble> {
         }
         StatusCode::NOT_FOUND | StatusCode::GONE => Ok(PatchAnswer::Missing),
         status if refuses_content(status) => Ok(PatchAnswer::Rejected(problem.refusal())),
+        _ => Err(problem.trouble()),
+    }
+}
+
+/// The answer to a DELETE by id, by the rules of [`patched`].
+///
+/// # Errors
+/// [`Trouble::Forbidden`], [`Trouble::Protocol`].
+pub fn deleted(response: &Response) -> Result<DeleteAnswer, Trouble> {
+    let problem = Problem::of(response);
+    match response.status() {
+        status if status.is_success() => Ok(DeleteAnswer::Deleted),
+        StatusCode::PRECONDITION_FAILED | StatusCode::PRECONDITION_REQUIRED | StatusCode::CONFLICT => {
+            Ok(DeleteAnswer::Stale(problem.conflict()))
+        }
+        StatusCode::NOT_FOUND | StatusCode::GONE => Ok(DeleteAnswer::Missing),
+        status if refuses_content(status) => Ok(DeleteAnswer::Rejected(problem.refusal())),
         _ => Err(problem.trouble()),
     }
 }

@@ -17,7 +17,9 @@ use crate::http::client::Call;
 use crate::http::token::Token;
 use crate::http::transport::{Request, Response};
 use crate::propstreet::{Propstreet, answers, payload};
-use crate::sync::destination::{ContactDestination, CreateAnswer, ListFrom, ListPage, Patch, PatchAnswer, Seen};
+use crate::sync::destination::{
+    ContactDestination, CreateAnswer, DeleteAnswer, ListFrom, ListPage, Patch, PatchAnswer, Seen,
+};
 
 /// The largest page Propstreet gives.
 const PAGE_SIZE: &str = "500";
@@ -107,6 +109,21 @@ impl ContactDestination for Propstreet {
                 request.headers_mut().insert(IF_MATCH, header(etag)?);
             }
             answers::patched(&self.send(Call::write(request, answers::judge).about(subject)).await?)
+        })
+    }
+
+    fn delete<'a>(
+        &'a self,
+        subject: &'a RefKey,
+        id: &'a str,
+        etag: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<DeleteAnswer, Trouble>> {
+        Box::pin(async move {
+            let mut request = request(Method::DELETE, &self.contacts(&[id])?, Bytes::new())?;
+            if let Some(etag) = etag {
+                request.headers_mut().insert(IF_MATCH, header(etag)?);
+            }
+            answers::deleted(&self.send(Call::write(request, answers::judge_deletion).about(subject)).await?)
         })
     }
 
@@ -213,7 +230,7 @@ mod tests {
             Ok(answer(200, &[], if list { EMPTY_PAGE } else { CONTACT }))
         });
         let propstreet = with_token(&network);
-        let (subject, patch) = (subject(), Patch { refs: Some(vec![reference("42")]) });
+        let (subject, patch) = (subject(), Patch { refs: Some(vec![reference("42")]), ..Patch::default() });
         create(&propstreet).await.unwrap();
         propstreet.find(&subject, &reference("a/b c?#%å")).await.unwrap();
         propstreet.read(&subject, "7").await.unwrap();
@@ -223,6 +240,7 @@ mod tests {
         propstreet.list(ListFrom::Since("2025-01-15T10:00:00.1234567Z".to_owned())).await.unwrap();
         propstreet.list(ListFrom::Cursor("a+b=".to_owned())).await.unwrap();
         propstreet.recovered(Duration::ZERO).await.unwrap();
+        propstreet.delete(&subject, "7", Some("W/\"A=\"")).await.unwrap();
 
         let seen = network.seen();
         let contacts = "/propstreet/api/v1/network/contacts";
@@ -236,13 +254,15 @@ mod tests {
             format!("GET {contacts}?updated_since=2025-01-15T10%3A00%3A00.1234567Z&include_deleted=true&page_size=500"),
             format!("GET {contacts}?cursor=a%2Bb%3D"),
             format!("GET {contacts}?include_deleted=true&page_size=1"),
+            format!("DELETE {contacts}/7"),
         ];
         assert_eq!(seen.iter().map(line).collect::<Vec<_>>(), expected);
         assert!(seen.iter().all(|request| request.headers()["authorization"] == "Bearer pat_1"));
         assert_eq!(seen[0].headers()["idempotency-key"], "key-1");
         assert_eq!(seen[3].headers()["if-match"], "W/\"A=\"");
         assert!(!seen[4].headers().contains_key("if-match"));
-        assert_eq!(propstreet.requests(), 9);
+        assert_eq!(seen[9].headers()["if-match"], "W/\"A=\"");
+        assert_eq!(propstreet.requests(), 10);
     }
 
     #[tokio::test(start_paused = true)]

@@ -56,6 +56,8 @@ pub fn create(contact: &Contact, reference: &ExternalRef) -> Result<Bytes, Troub
 struct Update<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     external_refs: Option<&'a [ExternalRef]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<&'a [String]>,
 }
 
 /// The body that writes these fields and leaves the others.
@@ -63,7 +65,7 @@ struct Update<'a> {
 /// # Errors
 /// As [`create`].
 pub fn patch(patch: &Patch) -> Result<Bytes, Trouble> {
-    bytes(&Update { external_refs: patch.refs.as_deref() })
+    bytes(&Update { external_refs: patch.refs.as_deref(), tags: patch.tags.as_deref() })
 }
 
 fn bytes(body: &impl Serialize) -> Result<Bytes, Trouble> {
@@ -258,10 +260,12 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_carries_whole_refs_or_none() {
+    fn a_patch_carries_whole_lists_or_none() {
         assert_eq!(patch(&Patch::default()).unwrap(), "{}");
-        let refs = patch(&Patch { refs: Some(vec![reference()]) }).unwrap();
+        let refs = patch(&Patch { refs: Some(vec![reference()]), ..Patch::default() }).unwrap();
         assert_eq!(refs, r#"{"externalRefs":[{"namespace":"HubSpot","id":"42"}]}"#);
+        let tags = patch(&Patch { tags: Some(vec!["vip".to_owned()]), ..Patch::default() }).unwrap();
+        assert_eq!(tags, r#"{"tags":["vip"]}"#);
     }
 
     #[test]

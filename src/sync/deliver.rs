@@ -1,8 +1,11 @@
 //! One record to Propstreet: announce, send, settle (protocol §D). Every way out of `Delivery::run` leaves an outcome in
 //! the ledger; being dropped at any await leaves at most an announced write, which the next try looks up first.
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
+use crate::domain::Timestamp;
 use crate::domain::contact::Contact;
 use crate::domain::failure::{Complaint, Reason, Trouble, Wait};
 use crate::domain::fingerprint::Fingerprint;
@@ -28,18 +31,20 @@ const MAX_ROUNDS: u32 = 12;
 const POISON_TRIES: u32 = 5;
 const POISON_AGE: chrono::TimeDelta = chrono::TimeDelta::hours(1);
 
-/// How a record ended, and whether its quarantine is news.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a record ended, and what its end brought about.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
     /// The outcome for the books.
     pub outcome: Outcome,
-    /// It went into quarantine just now.
-    pub newly_quarantined: bool,
+    /// How many went into quarantine just now: the record, and those it replaced whose contact is another.
+    pub newly_quarantined: u64,
+    /// Those it replaced in the CRM, which are settled with it.
+    pub moved: Vec<RefKey>,
 }
 
 impl From<Outcome> for Ended {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, newly_quarantined: false }
+        Self { outcome, newly_quarantined: 0, moved: Vec::new() }
     }
 }
 
@@ -84,7 +89,11 @@ pub(super) struct Delivery<'a> {
     pub(super) key: RefKey,
     pub(super) reference: ExternalRef,
     /// The stamp, if it is old enough to be trusted as final.
-    modified: Option<crate::domain::Timestamp>,
+    modified: Option<Timestamp>,
+    /// The stamp as it is shown.
+    pub(super) shown: Option<Timestamp>,
+    /// Those it has replaced in the CRM and that are not settled yet.
+    pub(super) losers: BTreeSet<RefKey>,
     pub(super) mapped: Result<Contact, Complaint>,
     /// The fingerprint of the mapped content, also when it is sent without its address.
     fingerprint: Option<Fingerprint>,
@@ -105,6 +114,8 @@ pub(super) struct Memory {
     pub(super) sent: Option<Fingerprint>,
     /// A contact of the index that could not be read, although the index was refreshed.
     pub(super) missing: Option<String>,
+    /// A contact that was taken out of the index, because it stayed missing.
+    pub(super) unlisted: Option<String>,
     /// A write was lost so recently that a look-up may lag behind it.
     pub(super) recent: bool,
     /// A 409 was answered and the index refreshed, and still nothing explains it.
@@ -118,7 +129,10 @@ pub(super) struct Memory {
     pub(super) told: Option<Complaint>,
     /// The row as it stood, for counting failures.
     pub(super) failed: u32,
-    pub(super) first_failed: Option<crate::domain::Timestamp>,
+    pub(super) first_failed: Option<Timestamp>,
+    /// Those it replaced that were settled with it, and how many of them need a person.
+    pub(super) moved: Vec<RefKey>,
+    pub(super) apart: u64,
 }
 
 /// Delivers one record and commits its outcome.
@@ -126,7 +140,12 @@ pub(super) async fn deliver(desk: &Desk<'_>, record: &Record) -> Result<Ended, S
     let mapped = desk.source.mapper.map(record);
     let key = desk.key(&record.id);
     let email = mapped.as_ref().ok().and_then(Contact::email).map(|address| desk.keyed().email(address));
-    let _of_ref = desk.engine.ref_locks.hold(key.clone()).await;
+    let losers: BTreeSet<RefKey> = record.supersedes.iter().map(|id| desk.key(id)).filter(|id| *id != key).collect();
+    let mut of_refs = Vec::with_capacity(1 + losers.len());
+    // One order for everybody, so that no two wait for each other.
+    for reference in losers.iter().chain([&key]).collect::<BTreeSet<_>>() {
+        of_refs.push(desk.engine.ref_locks.hold(reference.clone()).await);
+    }
     let _of_email = match email {
         Some(hash) => Some(desk.engine.email_locks.hold(hash).await),
         None => None,
@@ -136,79 +155,85 @@ pub(super) async fn deliver(desk: &Desk<'_>, record: &Record) -> Result<Ended, S
         reference: ExternalRef { namespace: desk.source.namespace.clone(), id: record.id.clone() },
         key,
         modified: record.modified.filter(|at| *at < desk.bound),
+        shown: record.modified,
+        losers,
         fingerprint: mapped.as_ref().ok().map(Fingerprint::of),
         mapped,
         email,
         memory: Memory::default(),
     };
-    let halt = match delivery.run().await {
-        Ok(outcome) => return Ok(outcome.into()),
-        Err(halt) => halt,
+    let ended = match delivery.run().await {
+        Ok(outcome) => outcome.into(),
+        Err(halt) => delivery.end_early(halt).await?,
     };
-    delivery.end_early(halt).await
+    let Memory { moved, apart, .. } = delivery.memory;
+    Ok(Ended { newly_quarantined: ended.newly_quarantined + apart, moved, ..ended })
 }
 
-/// Settles a record the CRM shows no longer.
-pub(super) async fn depart(desk: &Desk<'_>, key: RefKey) -> Result<Ended, Stop> {
-    let _of_ref = desk.engine.ref_locks.hold(key.clone()).await;
-    let mut delivery = Delivery {
-        desk,
-        reference: ExternalRef { namespace: desk.source.namespace.clone(), id: key.id.clone() },
-        key,
-        modified: None,
-        fingerprint: None,
-        mapped: Err(Complaint::new(Reason::NoIdentifier, "the CRM shows the record no longer")),
-        email: None,
-        memory: Memory::default(),
-    };
-    match delivery.leave().await {
-        Ok(outcome) => Ok(outcome.into()),
-        Err(halt) => delivery.end_early(halt).await,
+impl<'a> Delivery<'a> {
+    /// Of a record that the CRM does not show: there is nothing to map.
+    pub(super) fn absent(desk: &'a Desk<'a>, key: RefKey) -> Self {
+        Self {
+            desk,
+            reference: ExternalRef { namespace: desk.source.namespace.clone(), id: key.id.clone() },
+            key,
+            modified: None,
+            shown: None,
+            losers: BTreeSet::new(),
+            fingerprint: None,
+            mapped: Err(Complaint::new(Reason::NoIdentifier, "the CRM shows the record no longer")),
+            email: None,
+            memory: Memory::default(),
+        }
     }
 }
 
 impl Delivery<'_> {
-    /// The record has gone. A write that was announced for it is looked up first: its contact may stand in Propstreet.
-    async fn leave(&mut self) -> Result<Outcome, Halt> {
-        let view = self.desk.engine.ledger.view(self.key.clone(), None, self.desk.now()).await?;
-        self.remember(&view);
-        if view.intent.is_some() {
-            if let Turn::Done(outcome) = self.settle_announced(view.intent).await? {
-                return Ok(outcome);
-            }
-            if self.memory.recent {
-                let cause = "the CRM shows the record no longer, and its write may not show yet".to_owned();
-                return Err(Halt::Defer(Wait::LookupLags, cause));
-            }
+    /// Brings the record to its end, and those it has replaced with it, also when its own end is only put off: the CRM
+    /// may never name them again.
+    async fn run(&mut self) -> Result<Outcome, Halt> {
+        let ended = self.rounds().await;
+        if matches!(ended, Err(Halt::Stop(_))) {
+            return ended;
         }
-        Ok(self.settle(Ending::Skipped { reason: SkipReason::Gone, drifted: false }, None).await?)
+        let taken = self.take_over().await;
+        ended.and_then(|outcome| taken.map(|()| outcome))
     }
 
-    async fn run(&mut self) -> Result<Outcome, Halt> {
+    async fn rounds(&mut self) -> Result<Outcome, Halt> {
         for _ in 0..MAX_ROUNDS {
-            let view = self.desk.engine.ledger.view(self.key.clone(), self.email, self.desk.now()).await?;
-            if let Turn::Done(outcome) = self.step(view).await? {
+            let view = self.view().await?;
+            let standing = self.remember(&view);
+            if plan::is_back(&standing, self.shown) {
+                self.desk.engine.ledger.returned(self.desk.pass, self.key.clone(), self.desk.now()).await?;
+            } else if standing != Standing::Intended && !self.losers.is_empty() {
+                self.take_over().await?;
+            } else if let Turn::Done(outcome) = self.step(view, &standing).await? {
                 return Ok(outcome);
             }
         }
         Err(Halt::Defer(Wait::Contended, "the contact kept changing while it was written".to_owned()))
     }
 
-    async fn step(&mut self, view: View) -> Result<Turn, Halt> {
-        let standing = self.remember(&view);
-        match plan::decide(&standing, &self.mapped, &view.holders, self.desk.keyed()) {
+    pub(super) async fn view(&self) -> Result<View, LedgerError> {
+        self.desk.engine.ledger.view(self.key.clone(), self.email, self.desk.now()).await
+    }
+
+    async fn step(&mut self, view: View, standing: &Standing) -> Result<Turn, Halt> {
+        match plan::decide(standing, &self.mapped, &view.holders, self.desk.keyed()) {
             Step::Rest(rest) => self.rest(&rest).await,
             Step::Quarantine(complaint) => Err(Halt::Quarantine(complaint)),
             Step::LookUp => self.settle_announced(view.intent).await,
             Step::Adopt(holder) => self.adopt(&holder).await,
             Step::Compare(holder) => self.compare(&holder.id).await,
             Step::SamePerson(owner) => self.same_person(&owner).await,
+            Step::Inherit(contact) => self.inherit(&contact).await,
             Step::Create => self.create().await,
         }
     }
 
     /// What stands in the ledger, with what this delivery found out since.
-    fn remember(&mut self, view: &View) -> Standing {
+    pub(super) fn remember(&mut self, view: &View) -> Standing {
         let row = view.row.as_ref();
         // Tries in a row: what went before a quarantine is over.
         let deferred = row.filter(|r| r.outcome == Some(Outcome::Deferred));
@@ -228,6 +253,8 @@ impl Delivery<'_> {
                 let stamp = vec![(self.key.clone(), self.modified)];
                 self.desk.engine.ledger.rested(self.desk.pass, stamp).await?;
             }
+            // A late echo of a record that has left: what is known of it stands.
+            Rest::Skipped(SkipReason::MergedInto(_) | SkipReason::Gone) => {}
             Rest::Skipped(reason) => {
                 let drifted = *reason == SkipReason::ChangeIgnored;
                 self.settle(Ending::Skipped { reason: reason.clone(), drifted }, None).await?;
@@ -237,15 +264,23 @@ impl Delivery<'_> {
     }
 
     /// Settles a write that was announced and never answered, before anything else is sent for this ref.
-    async fn settle_announced(&mut self, intent: Option<Intent>) -> Result<Turn, Halt> {
-        self.memory.unanswered = true;
+    pub(super) async fn settle_announced(&mut self, intent: Option<Intent>) -> Result<Turn, Halt> {
         self.memory.looked_up = true;
+        if intent.as_ref().is_some_and(|intent| intent.kind == IntentKind::Update) {
+            self.desk.engine.ledger.withdraw(self.key.clone()).await?;
+            return Ok(Turn::Again);
+        }
+        self.memory.unanswered = true;
         let create = intent.as_ref().filter(|intent| intent.kind == IntentKind::Create);
         self.memory.may_be_ours = create.is_some();
         self.memory.sent = create.map(|intent| intent.fingerprint);
-        self.memory.recent = intent.is_some_and(|intent| self.desk.now() - intent.at < LAG);
+        self.memory.recent = intent.as_ref().is_some_and(|intent| self.desk.now() - intent.at < LAG);
         match self.look_up().await? {
-            Some(seen) => self.found(seen, "found by its reference after an interrupted write").await,
+            Some(seen) => {
+                // On the very contact it was to be added to, our reference is ours.
+                self.memory.may_be_ours |= intent.is_some_and(|intent| intent.target.as_ref() == Some(&seen.id));
+                self.found(seen, "found by its reference after an interrupted write").await
+            }
             None => Ok(Turn::Again),
         }
     }
@@ -361,7 +396,7 @@ impl Delivery<'_> {
     }
 
     /// Commits how the record ended, with what Propstreet's answer showed.
-    async fn settle(&self, ending: Ending, seen: Option<&Seen>) -> Result<Outcome, LedgerError> {
+    pub(super) async fn settle(&self, ending: Ending, seen: Option<&Seen>) -> Result<Outcome, LedgerError> {
         let engine = self.desk.engine;
         // What was sent before the record changed is not what it says now: the next sighting must not pass for known.
         let changed_since = self.memory.sent.is_some_and(|sent| Some(sent) != self.fingerprint);
@@ -381,7 +416,7 @@ impl Delivery<'_> {
     }
 
     /// Commits the outcome of a delivery that broke off.
-    async fn end_early(&self, halt: Halt) -> Result<Ended, Stop> {
+    pub(super) async fn end_early(&self, halt: Halt) -> Result<Ended, Stop> {
         let ending = match self.blame(halt) {
             Halt::Stop(stop) => return Err(stop),
             Halt::Quarantine(complaint) => self.aside(complaint),
@@ -395,10 +430,9 @@ impl Delivery<'_> {
             }
         };
         let told = self.memory.told.as_ref().map(|complaint| complaint.reason);
-        let newly_quarantined =
-            matches!(&ending, Ending::Quarantined { complaint, .. } if told != Some(complaint.reason));
+        let news = matches!(&ending, Ending::Quarantined { complaint, .. } if told != Some(complaint.reason));
         let outcome = self.settle(ending, None).await?;
-        Ok(Ended { outcome, newly_quarantined })
+        Ok(Ended { newly_quarantined: news.into(), ..outcome.into() })
     }
 
     fn aside(&self, complaint: Complaint) -> Ending {
@@ -412,7 +446,7 @@ impl Delivery<'_> {
     }
 
     /// Whether a failure is the record's, or one of many that are Propstreet's.
-    fn blame(&self, halt: Halt) -> Halt {
+    pub(super) fn blame(&self, halt: Halt) -> Halt {
         let trouble = match &halt {
             Halt::Defer(Wait::RecordFails, cause) => Trouble::Outage(cause.clone()),
             Halt::Defer(Wait::Credential, cause) => Trouble::Forbidden(cause.clone()),

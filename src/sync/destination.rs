@@ -89,6 +89,21 @@ pub enum PatchAnswer {
 pub struct Patch {
     /// All refs the contact shall have.
     pub refs: Option<Vec<ExternalRef>>,
+    /// All tags the contact shall have.
+    pub tags: Option<Vec<String>>,
+}
+
+/// What became of a conditional deletion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeleteAnswer {
+    /// Deleted.
+    Deleted,
+    /// 412, or a 409 to a request that carried `If-Match`: it changed since it was read.
+    Stale(Conflict),
+    /// No such contact, or no longer.
+    Missing,
+    /// Refused.
+    Rejected(Refusal),
 }
 
 /// One page of the list of contacts.
@@ -141,6 +156,14 @@ pub trait ContactDestination: Send + Sync {
         etag: Option<&'a str>,
         patch: &'a Patch,
     ) -> BoxFuture<'a, Result<PatchAnswer, Trouble>>;
+
+    /// Deletes a contact under `If-Match`.
+    fn delete<'a>(
+        &'a self,
+        subject: &'a RefKey,
+        id: &'a str,
+        etag: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<DeleteAnswer, Trouble>>;
 
     /// Lists contacts, 500 a page. Speaks for no record: its failure is the upstream's.
     fn list(&self, from: ListFrom) -> BoxFuture<'_, Result<ListPage, Trouble>>;

@@ -3,11 +3,14 @@
 
 mod asking;
 pub mod deliver;
+mod depart;
 mod desk;
 pub mod destination;
 pub mod engine;
 pub mod index;
+mod leaving;
 pub mod locks;
+mod merge;
 pub mod pass;
 pub mod patience;
 mod questions;

@@ -1,6 +1,6 @@
 //! One pass over one source: page by page, each record to an outcome, and only then the cursor on.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -9,6 +9,7 @@ use futures_util::stream::{self, TryStreamExt};
 
 use crate::clock::Clock;
 use crate::domain::Timestamp;
+use crate::domain::departure::{Fate, Guard, Tombstones};
 use crate::domain::failure::Trouble;
 use crate::domain::identity::RefKey;
 use crate::domain::pass::{Books, PassKind};
@@ -17,7 +18,8 @@ use crate::domain::record::{Page, Record, Resume, Sighting, Window};
 use crate::ledger::cursors::{Cursor, OpenWindow};
 use crate::ledger::passes::PassEnd;
 use crate::ledger::rows::Row;
-use crate::sync::deliver::{Ended, deliver, depart};
+use crate::sync::deliver::{Ended, deliver};
+use crate::sync::depart::depart;
 use crate::sync::desk::Desk;
 use crate::sync::engine::{Engine, Source};
 use crate::sync::patience::Patience;
@@ -27,9 +29,10 @@ use crate::sync::upkeep::Upkeep;
 
 /// Records under way at once: enough for 600 writes a minute at any latency the API documents, few enough to bound
 /// memory and to leave little open when the power goes.
-const IN_FLIGHT: usize = 16;
-/// Deferred records taken up at once, and in one pass; more wait for the next.
-const DUE_AT_ONCE: usize = 200;
+pub(super) const IN_FLIGHT: usize = 16;
+/// Records asked for by id at once.
+pub(super) const AT_ONCE: usize = 200;
+/// Deferred records taken up in one pass; more wait for the next.
 const DUE_AT_MOST: usize = 20_000;
 
 /// What a pass reads.
@@ -44,22 +47,25 @@ pub(super) enum Listing {
 
 /// A pass under way.
 pub(super) struct Pass<'a> {
-    desk: Desk<'a>,
+    pub(super) desk: Desk<'a>,
     kind: PassKind,
     progress: &'a dyn Progress,
-    tally: Mutex<Tally>,
+    pub(super) tally: Mutex<Tally>,
 }
 
+/// What a pass has counted so far.
 #[derive(Default)]
-struct Tally {
-    books: Books,
-    newly_quarantined: u64,
+pub(super) struct Tally {
+    pub(super) books: Books,
+    pub(super) newly_quarantined: u64,
+    pub(super) gone: Tombstones,
+    /// Why some are held back, if any are.
+    pub(super) guard: Option<Guard>,
 }
 
 /// A pass that has ended, well or not.
 pub(super) struct Ran {
-    pub(super) books: Books,
-    pub(super) newly_quarantined: u64,
+    pub(super) tally: Tally,
     pub(super) propstreet_calls: u64,
     pub(super) result: Result<(), Stop>,
 }
@@ -82,12 +88,12 @@ impl<'a> Pass<'a> {
     pub(super) async fn run(self, listing: Listing, upkeep: &Upkeep<'_>) -> Ran {
         let read = match listing {
             Listing::Due => self.retry(upkeep).await,
-            listing => self.read(listing, upkeep).await,
+            listing => self.read_and_part(listing, upkeep).await,
         };
         let ended = self.end(&read).await;
         let result = read.and(ended);
-        let Tally { books, newly_quarantined } = self.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ran { books, newly_quarantined, propstreet_calls: self.desk.calls.load(Ordering::Relaxed), result }
+        let tally = self.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ran { tally, propstreet_calls: self.desk.calls.load(Ordering::Relaxed), result }
     }
 
     /// Closes the pass's row with its books and what stopped it.
@@ -99,6 +105,19 @@ impl<'a> Pass<'a> {
         tracing::info!(source, kind, trouble, ?counts, "pass ended");
         let end = PassEnd { complete: trouble.is_none(), counts, trouble };
         Ok(self.desk.engine.ledger.end_pass(self.desk.pass, end, self.desk.now()).await?)
+    }
+
+    /// Reads the listing; once it has been read to its end, who has left is seen off.
+    async fn read_and_part(&self, listing: Listing, upkeep: &Upkeep<'_>) -> Result<(), Stop> {
+        let whole = listing.is_whole_sweep();
+        self.read(listing, upkeep).await?;
+        if whole {
+            self.hold_missing().await?;
+        }
+        if self.desk.patience.lost().is_some() {
+            return Ok(());
+        }
+        self.let_go().await
     }
 
     async fn read(&self, mut listing: Listing, upkeep: &Upkeep<'_>) -> Result<(), Stop> {
@@ -136,25 +155,44 @@ impl<'a> Pass<'a> {
     async fn settle_page(&self, page: Page, floor: Option<Timestamp>) -> Result<(), Stop> {
         let engine = self.desk.engine;
         engine.index.keep_fresh(&engine.ledger, &*engine.destination, self.desk.patience).await.or_else(stop_only)?;
-        let keys = page.sightings.iter().map(|sighting| self.desk.key(&sighting.id)).collect();
+        let shown = page.sightings.iter().map(|sighting| &sighting.id);
+        let replaced = page.sightings.iter().filter_map(|sighting| sighting.record.as_ref());
+        let replaced = replaced.flat_map(|record| &record.supersedes);
+        let left = page.departed.iter().map(|departed| &departed.id);
+        let keys = shown.chain(replaced).chain(left).map(|id| self.desk.key(id)).collect();
         let rows = engine.ledger.rows(keys, self.desk.now()).await?;
-        let (records, missing_detail) = self.sift(page, &rows, floor);
-        let fetched = self.fetch(missing_detail).await?;
-        self.deliver_all(records.into_iter().chain(fetched)).await
+        let alive: Vec<_> = page.sightings.iter().map(|shown| (self.desk.key(&shown.id), shown.modified)).collect();
+        let (records, missing_detail) = self.sift(page.sightings, &rows, floor);
+        let fetched = self.fetch_or_depart(missing_detail).await?;
+        self.deliver_all(records.into_iter().chain(fetched)).await?;
+        self.note_departed(page.departed, &alive, &rows).await
     }
 
     /// Parts a page into what is as it was, what must be delivered, and what must be fetched first.
-    fn sift(&self, page: Page, rows: &HashMap<RefKey, Row>, floor: Option<Timestamp>) -> (Vec<Record>, Vec<String>) {
+    fn sift(
+        &self,
+        sightings: Vec<Sighting>,
+        rows: &HashMap<RefKey, Row>,
+        floor: Option<Timestamp>,
+    ) -> (Vec<Record>, Vec<String>) {
         let (mut records, mut ids) = (Vec::new(), Vec::new());
-        for Sighting { id, modified, record } in page.sightings {
+        for Sighting { id, modified, record } in sightings {
             let key = self.desk.key(&id);
             let row = rows.get(&key);
             let standing = row.map_or(&Standing::Unknown, |row| &row.standing);
-            if *standing == Standing::Unknown && floor.is_some_and(|floor| modified.is_none_or(|at| at < floor)) {
+            let known = |id: &String| rows.get(&self.desk.key(id));
+            let supersedes = record.as_ref().map_or(&[][..], |record| &record.supersedes);
+            let heir = supersedes.iter().filter_map(known).any(|row| row.alias.is_none());
+            if *standing == Standing::Unknown
+                && !heir
+                && floor.is_some_and(|floor| modified.is_none_or(|at| at < floor))
+            {
                 continue;
             }
-            if let Some(rest) = plan::glance(standing, row.and_then(|row| row.modified), modified) {
-                self.count(&key, rest.outcome().into());
+            let replaces = supersedes.iter().any(|id| known(id).is_none_or(|row| row.alias.is_none()));
+            let shown = record.as_ref().and_then(|record| record.modified).filter(|_| is_gone(standing)).or(modified);
+            if let Some(rest) = plan::glance(standing, row.and_then(|row| row.modified), shown, replaces) {
+                self.count(&key, &rest.outcome().into());
             } else if let Some(record) = record {
                 records.push(record);
             } else {
@@ -164,33 +202,42 @@ impl<'a> Pass<'a> {
         (records, ids)
     }
 
-    /// Reads records by id. Those the CRM no longer shows have gone between the listing and now.
-    async fn fetch(&self, ids: Vec<String>) -> Result<Vec<Record>, Stop> {
+    /// Reads records by id, and says which of them the CRM does not show. One that was merged is shown as its survivor.
+    pub(super) async fn fetch(&self, ids: Vec<String>) -> Result<(Vec<Record>, Vec<RefKey>), Stop> {
         if ids.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Default::default());
         }
         let crm = &self.desk.source.crm;
         let records = patiently(&self.desk.engine.clock, self.desk.patience, || crm.fetch(ids.clone())).await?;
-        let mut gone: HashMap<RefKey, ()> = ids.iter().map(|id| (self.desk.key(id), ())).collect();
-        for record in &records {
-            gone.remove(&self.desk.key(&record.id));
+        let mut missing: BTreeSet<RefKey> = ids.iter().map(|id| self.desk.key(id)).collect();
+        for id in records.iter().flat_map(|record| record.supersedes.iter().chain([&record.id])) {
+            missing.remove(&self.desk.key(id));
         }
-        let mut gone: Vec<_> = gone.into_keys().collect();
-        gone.sort();
-        for key in gone {
-            let ended = depart(&self.desk, key.clone()).await?;
-            self.count(&key, ended);
-        }
+        Ok((records, missing.into_iter().collect()))
+    }
+
+    /// Reads records by id. Those the CRM no longer shows have gone between the listing and now.
+    async fn fetch_or_depart(&self, ids: Vec<String>) -> Result<Vec<Record>, Stop> {
+        let (records, missing) = self.fetch(ids).await?;
+        self.depart_all(missing).await?;
         Ok(records)
     }
 
-    async fn deliver_all(&self, records: impl Iterator<Item = Record>) -> Result<(), Stop> {
+    async fn depart_all(&self, keys: impl IntoIterator<Item = RefKey>) -> Result<(), Stop> {
+        for key in keys {
+            let ended = depart(&self.desk, key.clone()).await?;
+            self.count(&key, &ended);
+        }
+        Ok(())
+    }
+
+    pub(super) async fn deliver_all(&self, records: impl Iterator<Item = Record>) -> Result<(), Stop> {
         stream::iter(records.map(Ok))
             .try_for_each_concurrent(IN_FLIGHT, |record| async move {
                 let key = self.desk.key(&record.id);
                 self.count_read(&key);
                 let ended = deliver(&self.desk, &record).await?;
-                self.count(&key, ended);
+                self.count(&key, &ended);
                 Ok(())
             })
             .await
@@ -207,9 +254,14 @@ impl<'a> Pass<'a> {
         let mut once = HashSet::new();
         due.retain(|key| once.insert(key.clone()));
         while !due.is_empty() && self.desk.patience.lost().is_none() {
-            let rest = due.split_off(due.len().min(DUE_AT_ONCE));
-            let ids = due.iter().map(|key| key.id.clone()).collect();
-            let records = self.fetch(ids).await?;
+            let rest = due.split_off(due.len().min(AT_ONCE));
+            // A merged record is not asked for: the CRM has said what became of it.
+            let rows = engine.ledger.rows(due.clone(), self.desk.now()).await?;
+            let is_merged = |key: &RefKey| rows.get(key).is_some_and(|row| row.alias.is_some());
+            let (merged, due_here): (Vec<_>, Vec<_>) = due.into_iter().partition(is_merged);
+            self.depart_all(merged).await?;
+            let ids = due_here.iter().map(|key| key.id.clone()).collect();
+            let records = self.fetch_or_depart(ids).await?;
             self.deliver_all(records.into_iter()).await?;
             upkeep.run().await?;
             due = rest;
@@ -222,10 +274,11 @@ impl<'a> Pass<'a> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).books.read(key);
     }
 
-    fn count(&self, key: &RefKey, ended: Ended) {
+    fn count(&self, key: &RefKey, ended: &Ended) {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         tally.books.ended(key, ended.outcome);
-        tally.newly_quarantined += u64::from(ended.newly_quarantined);
+        tally.newly_quarantined += ended.newly_quarantined;
+        ended.moved.iter().for_each(|key| tally.gone.left(key, Fate::Moved));
         drop(tally);
         self.progress.ended(&self.desk.source.name, ended.outcome);
     }
@@ -239,6 +292,11 @@ impl Listing {
         }
     }
 
+    /// Whether it is a sweep that begins at its beginning: only then is its absence of somebody a sign.
+    fn is_whole_sweep(&self) -> bool {
+        matches!(self, Self::Everyone { detail: Detail::Stamps, resume: None, .. })
+    }
+
     /// Moves to the next page; returns the cursor to keep once the page before it is settled.
     fn move_to(&mut self, next: Resume) -> Cursor {
         let (span, watermark, resume) = match self {
@@ -249,6 +307,10 @@ impl Listing {
         *resume = Some(next.clone());
         Cursor { watermark, window: Some(OpenWindow { window: span, resume: Some(next) }) }
     }
+}
+
+fn is_gone(standing: &Standing) -> bool {
+    matches!(standing, Standing::Moved(_) | Standing::Gone { .. })
 }
 
 /// A refresh of the index that Propstreet's outage prevents does not stop a page: its records are put off one by one.

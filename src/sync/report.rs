@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::departure::{Departures, Guard};
 use crate::domain::failure::Trouble;
 use crate::domain::finding::Finding;
 use crate::domain::pass::{Counts, Outcome, PassKind};
@@ -102,6 +103,10 @@ pub struct SourceReport {
     pub newly_quarantined: u64,
     /// Propstreet's ids written into the CRM's field.
     pub written_back: u64,
+    /// The books of who left the CRM.
+    pub gone: Departures,
+    /// Why some are held back, if any are.
+    pub guard: Option<Guard>,
     /// The passes, in order.
     pub passes: Vec<PassReport>,
     /// Requests to the CRM.
@@ -115,10 +120,10 @@ pub struct SourceReport {
 }
 
 impl SourceReport {
-    /// Complete and balanced.
+    /// Complete and balanced, and nobody held back for a person to look.
     #[must_use]
     pub fn is_green(&self) -> bool {
-        self.complete && self.error.is_none() && self.counts.balanced()
+        self.complete && self.error.is_none() && self.counts.balanced() && self.gone.held == 0
     }
 }
 

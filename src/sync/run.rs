@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::Timestamp;
+use crate::domain::departure::{Guard, Tombstones};
 use crate::domain::failure::Trouble;
 use crate::domain::finding::{Finding, Weight};
 use crate::domain::pass::{Books, PassKind};
@@ -10,7 +11,7 @@ use crate::domain::record::Window;
 use crate::ledger::bindings::Bound;
 use crate::ledger::cursors::{Cursor, OpenWindow};
 use crate::sync::engine::{Engine, FirstRun, Source};
-use crate::sync::pass::{Listing, Pass};
+use crate::sync::pass::{Listing, Pass, Tally};
 use crate::sync::patience::Patience;
 use crate::sync::report::{PassReport, Progress, SourceReport, Stop};
 use crate::sync::source::Detail;
@@ -69,6 +70,8 @@ struct Sync<'a> {
     books: Books,
     passes: Vec<PassReport>,
     newly_quarantined: u64,
+    gone: Tombstones,
+    guard: Option<Guard>,
 }
 
 impl<'a> Sync<'a> {
@@ -84,6 +87,8 @@ impl<'a> Sync<'a> {
             books: Books::default(),
             passes: Vec::new(),
             newly_quarantined: 0,
+            gone: Tombstones::default(),
+            guard: None,
         }
     }
 
@@ -115,6 +120,8 @@ impl<'a> Sync<'a> {
             complete,
             counts: self.books.counts(),
             newly_quarantined: self.newly_quarantined,
+            gone: self.gone.counts(),
+            guard: self.guard.filter(|_| self.gone.counts().held > 0),
             passes: self.passes,
             written_back: self.upkeep.write_backs.written(),
             crm_requests: self.upkeep.requests(),
@@ -242,9 +249,12 @@ impl<'a> Sync<'a> {
     async fn pass(&mut self, kind: PassKind, listing: Listing, bound: Timestamp) -> Result<(), Stop> {
         let pass = Pass::begin(self.engine, self.source, self.patience, self.progress, kind, bound).await?;
         let ran = pass.run(listing, &self.upkeep).await;
-        self.passes.push(PassReport { kind, counts: ran.books.counts() });
-        self.books.merge(&ran.books);
-        self.newly_quarantined += ran.newly_quarantined;
+        let Tally { books, newly_quarantined, gone, guard } = ran.tally;
+        self.passes.push(PassReport { kind, counts: books.counts() });
+        self.books.merge(&books);
+        self.newly_quarantined += newly_quarantined;
+        self.gone.merge(gone);
+        self.guard = guard.or(self.guard);
         self.propstreet_calls += ran.propstreet_calls;
         ran.result?;
         Ok(self.upkeep.run().await?)

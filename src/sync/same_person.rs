@@ -2,18 +2,37 @@
 
 use crate::domain::contact::Contact;
 use crate::domain::failure::{Complaint, Reason, Wait};
+use crate::domain::identity::RefKey;
 use crate::domain::names::{self, PersonName};
 use crate::domain::pass::Outcome;
 use crate::domain::plan::Indexed;
 use crate::domain::same_person::{Evidence, judge};
 use crate::ledger::intents::IntentKind;
+use crate::ledger::rows::Row;
 use crate::sync::asking::Sent;
 use crate::sync::deliver::{Delivery, Halt, Turn};
 use crate::sync::destination::{Patch, PatchAnswer, Seen};
 use crate::sync::engine::EmailConflict;
 
 /// How often the owner is read and merged again when others keep changing it.
-const MAX_MERGES: u32 = 5;
+pub(super) const MAX_MERGES: u32 = 5;
+
+/// Why our reference may join a contact that exists.
+pub(super) enum Warrant {
+    /// It has our address, and everything speaks for one person.
+    SamePerson,
+    /// It is the contact of a record that the CRM merged into ours: the CRM's own word.
+    Merged,
+}
+
+impl Warrant {
+    fn note(&self) -> &'static str {
+        match self {
+            Self::SamePerson => "same address and name: reference added",
+            Self::Merged => "reference added beside that of a record merged into this one",
+        }
+    }
+}
 
 impl Delivery<'_> {
     /// The owner of our address stands in the index: read it, judge, and link or put aside.
@@ -32,7 +51,7 @@ impl Delivery<'_> {
             return self.look_again().await;
         }
         match self.judge_owner(&seen).await? {
-            Ok(()) => self.link(seen).await,
+            Ok(()) => self.link(seen, Warrant::SamePerson).await,
             Err(complaint) => self.taken(complaint),
         }
     }
@@ -45,7 +64,9 @@ impl Delivery<'_> {
             return Ok(Err(Complaint::new(Reason::EmailTaken, detail).blocked_by(&seen.id)));
         }
         let linked = engine.ledger.holder_names(seen.id.clone()).await?;
-        let owner_refs: Vec<_> = seen.refs.iter().map(|reference| engine.rules.key_of(reference)).collect();
+        let mut owner_refs: Vec<_> = seen.refs.iter().map(|reference| engine.rules.key_of(reference)).collect();
+        let rows = engine.ledger.rows(owner_refs.clone(), self.desk.now()).await?;
+        owner_refs.retain(|key| !rows.get(key).is_some_and(Row::has_left));
         let linked_names: Vec<_> = linked.into_iter().map(|(_, name)| name).collect();
         Ok(judge(&Evidence {
             key: &self.key,
@@ -81,11 +102,11 @@ impl Delivery<'_> {
     }
 
     /// Adds our ref to the refs the owner has: read, unite, write under `If-Match`, and again if someone was faster.
-    async fn link(&mut self, mut owner: Seen) -> Result<Turn, Halt> {
+    pub(super) async fn link(&mut self, mut owner: Seen, warrant: Warrant) -> Result<Turn, Halt> {
         let mut refused = 0;
         for merge in 1..=MAX_MERGES {
             if self.carries_ours(&owner) {
-                return self.settle_seen(Outcome::Linked, &owner, "same address and name: reference added").await;
+                return self.settle_seen(Outcome::Linked, &owner, warrant.note()).await;
             }
             let etag = owner.etag.clone();
             let answer = self.add_reference(&owner).await?;
@@ -97,7 +118,7 @@ impl Delivery<'_> {
             }
             match answer {
                 Sent::Answered(PatchAnswer::Written(seen)) if self.carries_ours(&seen) => {
-                    return self.settle_seen(Outcome::Linked, &seen, "same address and name: reference added").await;
+                    return self.settle_seen(Outcome::Linked, &seen, warrant.note()).await;
                 }
                 Sent::Answered(PatchAnswer::Rejected(refusal)) => {
                     return Err(Halt::Quarantine(Complaint::new(Reason::Rejected, refusal.detail)));
@@ -115,11 +136,15 @@ impl Delivery<'_> {
                 let detail = format!("contact {} refuses our reference: another contact holds it", again.id);
                 return Err(Halt::Quarantine(Complaint::new(Reason::RefConflict, detail).blocked_by(&again.id)));
             }
-            if again.deleted || !self.has_our_address(&again) {
-                return Ok(Turn::Again);
-            }
-            if let Err(complaint) = self.judge_owner(&again).await? {
-                return self.taken(complaint);
+            match warrant {
+                Warrant::Merged if again.deleted => return self.keep(Outcome::Linked, again, "deleted").await,
+                Warrant::Merged => {}
+                Warrant::SamePerson if again.deleted || !self.has_our_address(&again) => return Ok(Turn::Again),
+                Warrant::SamePerson => {
+                    if let Err(complaint) = self.judge_owner(&again).await? {
+                        return self.taken(complaint);
+                    }
+                }
             }
             owner = again;
         }
@@ -128,13 +153,17 @@ impl Delivery<'_> {
 
     async fn add_reference(&mut self, owner: &Seen) -> Result<Sent<PatchAnswer>, Halt> {
         let refs = owner.refs.iter().cloned().chain([self.reference.clone()]).collect();
-        let patch = Patch { refs: Some(refs) };
+        let patch = Patch { refs: Some(refs), ..Patch::default() };
         self.announce(IntentKind::Link, Some(owner.id.clone())).await?;
         self.send(|d| d.engine.destination.patch(&self.key, &owner.id, owner.etag.as_deref(), &patch)).await
     }
 
     pub(super) fn carries_ours(&self, seen: &Seen) -> bool {
-        seen.refs.iter().any(|reference| self.desk.engine.rules.key_of(reference) == self.key)
+        self.carries(seen, &self.key)
+    }
+
+    pub(super) fn carries(&self, seen: &Seen, key: &RefKey) -> bool {
+        seen.refs.iter().any(|reference| self.desk.engine.rules.key_of(reference) == *key)
     }
 
     fn has_our_address(&self, seen: &Seen) -> bool {

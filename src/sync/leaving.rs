@@ -1,0 +1,126 @@
+//! Who has left a source, pass by pass (protocol §H): what the CRM itself calls deleted, and who a whole sweep did not
+//! show. All are held first; when the pass has come to its end, the guard decides whether they may go.
+
+use std::collections::HashMap;
+use std::sync::PoisonError;
+
+use futures_util::stream::{self, TryStreamExt};
+
+use crate::domain::Timestamp;
+use crate::domain::departure::{self, Evidence, Fate, Guard};
+use crate::domain::identity::RefKey;
+use crate::domain::plan::Standing;
+use crate::domain::record::Departed;
+use crate::ledger::gone::{Gone, Held, Leaving};
+use crate::ledger::rows::Row;
+use crate::sync::depart::see_off;
+use crate::sync::pass::{AT_ONCE, IN_FLIGHT, Pass};
+use crate::sync::report::Stop;
+
+/// The span in which the guard counts.
+const GUARDED: chrono::TimeDelta = chrono::TimeDelta::hours(24);
+/// References compared with the books of a sweep at once.
+const COMPARED: usize = 2_000;
+
+impl Pass<'_> {
+    /// Notes whom a page calls deleted. `rows` is what stood before the page; `alive` is whom it shows.
+    pub(super) async fn note_departed(
+        &self,
+        departed: Vec<Departed>,
+        alive: &[(RefKey, Option<Timestamp>)],
+        rows: &HashMap<RefKey, Row>,
+    ) -> Result<(), Stop> {
+        let gone: Vec<_> = departed
+            .into_iter()
+            .map(|Departed { id, modified }| (self.desk.key(&id), modified))
+            .filter(|(key, stamp)| {
+                let shown_later = |(id, shown): &(RefKey, _)| id == key && !departure::is_late(*shown, *stamp);
+                rows.get(key).is_some_and(|row| is_news(row, *stamp)) && !alive.iter().any(shown_later)
+            })
+            .collect();
+        self.hold(Evidence::Feed, gone).await
+    }
+
+    async fn hold(&self, evidence: Evidence, gone: Vec<(RefKey, Option<Timestamp>)>) -> Result<(), Stop> {
+        if gone.is_empty() {
+            return Ok(());
+        }
+        Ok(self.desk.engine.ledger.hold(self.desk.pass, evidence, gone, self.desk.now()).await?)
+    }
+
+    /// After a sweep that was whole: asks for each by id whom the ledger knows and the sweep did not show. Whom the CRM
+    /// shows after all is delivered.
+    pub(super) async fn hold_missing(&self) -> Result<(), Stop> {
+        let mut after = i64::MIN;
+        while self.desk.patience.lost().is_none() {
+            let living = self.desk.engine.ledger.living(&self.desk.source.name, after, COMPARED).await?;
+            let Some((last, _)) = living.last() else { return Ok(()) };
+            after = *last;
+            let missing: Vec<RefKey> = {
+                let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+                living.into_iter().map(|(_, key)| key).filter(|key| !tally.books.knows(key)).collect()
+            };
+            for chunk in missing.chunks(AT_ONCE) {
+                let gone = self.not_shown(chunk).await?;
+                self.hold(Evidence::Sweep, gone.into_iter().map(|key| (key, None)).collect()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of these whom the CRM does not show when asked by id; the others are delivered.
+    async fn not_shown(&self, keys: &[RefKey]) -> Result<Vec<RefKey>, Stop> {
+        let (records, gone) = self.fetch(keys.iter().map(|key| key.id.clone()).collect()).await?;
+        self.deliver_all(records.into_iter()).await?;
+        Ok(gone)
+    }
+
+    /// Lets the held go, if they are not more than may without a person's word; else they stay held, and are told of.
+    pub(super) async fn let_go(&self) -> Result<(), Stop> {
+        let (ledger, source) = (&self.desk.engine.ledger, self.desk.source);
+        let Leaving { held, recent, live } = ledger.leaving(&source.name, self.desk.now() - GUARDED).await?;
+        if held == 0 {
+            self.tally.lock().unwrap_or_else(PoisonError::into_inner).gone.held(0);
+            return Ok(());
+        }
+        let allowed = departure::allowed(live, source.guard);
+        if recent + held > allowed {
+            tracing::warn!(source = source.name, held, recent, allowed, "more people left than the guard lets go");
+            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.gone.held(held);
+            tally.guard = Some(Guard { allowed, needed: recent + held });
+            return Ok(());
+        }
+        let mut after = i64::MIN;
+        while self.desk.patience.lost().is_none() {
+            let held = ledger.held(&source.name, after, AT_ONCE).await?;
+            let Some(last) = held.last() else { break };
+            after = last.place;
+            self.see_off_all(held).await?;
+        }
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).gone.held(0);
+        Ok(())
+    }
+
+    async fn see_off_all(&self, held: Vec<Held>) -> Result<(), Stop> {
+        // Whom this pass did not see gone itself may be shown again by now.
+        let earlier: Vec<RefKey> =
+            held.iter().filter(|held| held.pass != self.desk.pass).map(|held| held.key.clone()).collect();
+        let gone = if earlier.is_empty() { Vec::new() } else { self.not_shown(&earlier).await? };
+        let sure = held.into_iter().filter(|held| held.pass == self.desk.pass || gone.contains(&held.key));
+        stream::iter(sure.map(Ok))
+            .try_for_each_concurrent(IN_FLIGHT, |held| async move {
+                if let Some(fate) = see_off(&self.desk, &held).await? {
+                    self.tally.lock().unwrap_or_else(PoisonError::into_inner).gone.left(&held.key, fate);
+                }
+                Ok(())
+            })
+            .await
+    }
+}
+
+/// Whether it is news that this record has left.
+fn is_news(row: &Row, stamp: Option<Timestamp>) -> bool {
+    let decided = matches!(row.gone, Some(Gone { fate, .. }) if fate != Fate::Held);
+    !decided && row.alias.is_none() && row.standing != Standing::Deleted && !departure::is_late(stamp, row.modified)
+}
