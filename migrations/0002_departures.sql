@@ -51,3 +51,9 @@ CREATE TABLE spent (
     requests INTEGER NOT NULL CHECK (requests >= 0),
     PRIMARY KEY (source, hour)
 ) STRICT, WITHOUT ROWID;
+
+-- How many requests a day each source's CRM allows, by its last word: the next process must not ask first to know.
+CREATE TABLE daily_limits (
+    source   TEXT PRIMARY KEY,
+    requests INTEGER NOT NULL CHECK (requests > 0)
+) STRICT, WITHOUT ROWID;

@@ -10,11 +10,13 @@ use crate::cli::exit::Exit;
 use crate::cli::print::counted;
 use crate::clock::Clock;
 use crate::domain::Timestamp;
+use crate::domain::departure::{Evidence, Fate};
 use crate::domain::identity::{RefKey, RefRules};
 use crate::domain::plan::{Indexed, Standing};
 use crate::ledger::Ledger;
 use crate::ledger::error::LedgerError;
 use crate::ledger::events::{Event, Told};
+use crate::ledger::gone::Gone;
 use crate::ledger::rows::{Row, View};
 use crate::ledger::write_backs::WriteBackRow;
 
@@ -130,13 +132,20 @@ async fn find(
     };
     let mut records = Vec::new();
     for key in keys {
+        let last = ledger.survivor(key.clone()).await?;
         let View { row, holders, .. } = ledger.view(key.clone(), None, now).await?;
         if row.is_none() && holders.by_ref.is_none() {
             continue;
         }
         let events = ledger.events(key.clone(), EVENTS).await?;
         let write_back = ledger.write_back(key.clone()).await?;
-        records.push(Answer { write_back, ..Answer::of(&key, row, holders.by_ref, events) });
+        let mut answer = Answer { write_back, ..Answer::of(&key, row, holders.by_ref, events) };
+        if last != key {
+            let survivor = ledger.view(last.clone(), None, now).await?.row;
+            let that_one = survivor.as_ref().map_or("not known yet".to_owned(), verdict);
+            answer.verdict = format!("merged into {last}; that one is {that_one}");
+        }
+        records.push(answer);
     }
     Ok(ExplainReport { records })
 }
@@ -245,7 +254,7 @@ fn verdict(row: &Row) -> String {
         Standing::Intended => "being written: the next sync looks up what became of it".to_owned(),
         Standing::Deleted => "deleted in Propstreet by someone, and that is respected".to_owned(),
         Standing::Moved(alias) => format!("merged into {} in the CRM", alias.survivor),
-        Standing::Gone { .. } => "gone".to_owned(),
+        Standing::Gone { .. } => row.gone.map_or("gone".to_owned(), gone),
         Standing::Unknown => "not in Propstreet: it was left alone".to_owned(),
     }
 }
@@ -262,6 +271,22 @@ fn owed(write_back: &WriteBackRow) -> Vec<String> {
     }
 }
 
+/// What became of somebody whom the CRM has no longer.
+fn gone(gone: Gone) -> String {
+    let when = gone.stamp.unwrap_or(gone.at).format("%Y-%m-%d");
+    let known = match gone.evidence {
+        Evidence::Feed => format!("deleted in the CRM on {when}"),
+        Evidence::Sweep => format!("in the CRM no longer, as was seen on {when}"),
+    };
+    let contact = match gone.fate {
+        Fate::Kept | Fate::Moved => "its contact, if it had one, was kept",
+        Fate::Tagged => "the contact carries the tag deleted-in-crm",
+        Fate::Deleted => "the contact was deleted",
+        Fate::Held => "nothing has happened to its contact, because too many left at once for nobody to look",
+    };
+    format!("{known}; {contact}")
+}
+
 fn second(at: Timestamp) -> String {
     at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
@@ -273,6 +298,9 @@ mod tests {
     use super::*;
     use crate::cli::envelope::parsed;
     use crate::domain::failure::Reason;
+    use crate::domain::merge::Alias;
+    use crate::ledger::passes::PassId;
+    use crate::ledger::settlements::{Ending, Settlement};
 
     #[test]
     fn a_subject_is_a_reference_or_an_address() {
@@ -283,6 +311,38 @@ mod tests {
         for text in ["", "12345", ":12345", "hubspot:", "a@b:c"] {
             assert!(subject(text).is_err(), "{text}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_merged_record_leads_to_the_one_it_is_now() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = Timestamp::from_timestamp(1_800_000_000, 0).expect("a time");
+        let ledger = Ledger::open(&folder.path().join("ledger.db"), at).await.expect("a ledger");
+        let key = |id: &str| RefKey::from_parts("hubspot", id);
+        let merged = |into: &str| Ending::Merged { alias: Alias { survivor: key(into), stamp: None }, apart: None };
+        let deleted = Ending::Deleted { propstreet_id: Some("c9".to_owned()), note: "404".to_owned() };
+        for (id, ending) in [("1", merged("2")), ("2", merged("3")), ("3", deleted)] {
+            let (pass, source, key) = (PassId(1), "crm".to_owned(), key(id));
+            let settlement = Settlement { pass, source, key, email: None, modified: None, ending, index: None, at };
+            ledger.settle(settlement).await.expect("settled");
+        }
+        let asked = Subject::Reference { namespace: "HubSpot".to_owned(), id: "1".to_owned() };
+        let report = find(&ledger, &RefRules::default(), &asked, at).await.expect("an answer");
+        assert_snapshot!(report.records[0].text(), @"
+        hubspot:1: merged into hubspot:3; that one is deleted in Propstreet by someone, and that is respected
+            2027-01-15T08:00:00Z  skipped: merged_into:hubspot:2
+            why: merged_into:hubspot:2
+        ");
+    }
+
+    #[test]
+    fn who_has_left_is_told_when_and_what_became_of_the_contact() {
+        let at = |seconds: i64| Timestamp::from_timestamp(1_800_000_000 + seconds, 0).expect("a time");
+        let told = |fate, evidence, stamp| gone(Gone { fate, evidence, stamp, at: at(86_400) });
+        assert_snapshot!(told(Fate::Kept, Evidence::Feed, Some(at(0))), @"deleted in the CRM on 2027-01-15; its contact, if it had one, was kept");
+        assert_snapshot!(told(Fate::Tagged, Evidence::Sweep, None), @"in the CRM no longer, as was seen on 2027-01-16; the contact carries the tag deleted-in-crm");
+        assert!(told(Fate::Deleted, Evidence::Sweep, None).ends_with("the contact was deleted"));
+        assert!(told(Fate::Held, Evidence::Sweep, None).contains("nothing has happened"));
     }
 
     #[test]

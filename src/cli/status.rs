@@ -76,6 +76,10 @@ pub struct SourceStatus {
     pub refused_write_back: Option<String>,
     /// Requests to the CRM within the last day.
     pub crm_requests_24h: u64,
+    /// Records that have left the CRM.
+    pub gone: u64,
+    /// Records that have left the CRM, more at once than may without a person's word.
+    pub held: u64,
 }
 
 /// Reads the ledger, also beside a process that writes it; asks no upstream.
@@ -140,7 +144,9 @@ async fn source_status(
         write_backs: counts.write_backs,
         write_backs_refused: counts.write_backs_refused,
         refused_write_back: ledger.refused_write_back(&source.name).await?.map(|key| key.to_string()),
-        crm_requests_24h: ledger.spent(&source.name, at).await?,
+        crm_requests_24h: ledger.spent(&source.name, at).await?.requests,
+        gone: counts.gone,
+        held: counts.held,
     })
 }
 
@@ -150,7 +156,7 @@ impl StatusReport {
     pub fn answer(&self) -> Report {
         let troubled = self.sources.iter().filter(|source| source.trouble.is_some()).count() as u64;
         let known: u64 = self.sources.iter().map(|source| source.settled).sum();
-        let held: u64 = self.sources.iter().map(SourceStatus::held).sum();
+        let held: u64 = self.sources.iter().map(SourceStatus::put_aside).sum();
         let mut summary = format!("{} in Propstreet, {} in quarantine", counted(known, "record"), grouped(held));
         if troubled > 0 {
             summary.push_str(&format!("; {} in trouble", counted(troubled, "source")));
@@ -188,6 +194,10 @@ impl StatusReport {
         for source in self.sources.iter().filter(|source| source.write_backs > 0) {
             let (owed, refused) = (grouped(source.write_backs), grouped(source.write_backs_refused));
             text.push_str(&format!("\nwrite-back of {}: {owed} owed, {refused} of them refused", source.name));
+        }
+        for source in self.sources.iter().filter(|source| source.gone + source.held > 0) {
+            let held = if source.held > 0 { format!(", {} held back", grouped(source.held)) } else { String::new() };
+            text.push_str(&format!("\nleft {}: {}{held}", source.name, grouped(source.gone)));
         }
         for step in &self.next {
             text.push_str(&format!("\nnext: {step}"));
@@ -229,6 +239,12 @@ impl SourceStatus {
         if let Some(reference) = &self.refused_write_back {
             steps.push(format!("propsync explain {reference} says why the CRM would not take its id"));
         }
+        if self.held > 0 {
+            steps.push(format!(
+                "see whether the user of {0} may still see everybody; propsync sync {0} says more",
+                self.name
+            ));
+        }
         if self.old_mapping > 0 {
             let old = counted(self.old_mapping, "record");
             steps.push(format!("{old} of {} were mapped by older rules and stay as they are", self.name));
@@ -236,7 +252,7 @@ impl SourceStatus {
         steps
     }
 
-    fn held(&self) -> u64 {
+    fn put_aside(&self) -> u64 {
         self.quarantined.values().sum()
     }
 
@@ -245,7 +261,7 @@ impl SourceStatus {
             self.name.clone(),
             self.last_good.map_or("never".to_owned(), |then| format!("{} ago", spoken(seconds(then, at)))),
             grouped(self.settled),
-            grouped(self.held()),
+            grouped(self.put_aside()),
             grouped(self.deferred),
             grouped(self.drifted),
             grouped(self.crm_requests_24h),
@@ -321,6 +337,8 @@ mod tests {
                     write_backs: 40,
                     write_backs_refused: 1,
                     crm_requests_24h: 1_812,
+                    gone: 12,
+                    held: 4_000,
                     ..SourceStatus::default()
                 },
                 SourceStatus {
@@ -348,6 +366,7 @@ mod tests {
         84,102 records in Propstreet, 7 in quarantine; 1 source in trouble
         quarantine of hubspot: 5 email_taken, 2 invalid_field
         write-back of hubspot: 40 owed, 1 of them refused
+        left hubspot: 12, 4,000 held back
         next: renew the token of pipedrive, then propsync sync pipedrive
         ");
         assert_json_snapshot!(parsed(&answer)["result"]["sources"][0], @r#"
@@ -355,6 +374,8 @@ mod tests {
           "crm_requests_24h": 1812,
           "deferred": 1,
           "drifted": 0,
+          "gone": 12,
+          "held": 4000,
           "last_good": "2027-01-15T07:59:48Z",
           "longest_quarantined": null,
           "name": "hubspot",

@@ -348,7 +348,10 @@ mod tests {
     #[test]
     fn the_books_are_a_table_and_a_sentence() {
         let quarantined = Counts { read: 3, created: 1, quarantined: 2, ..Counts::default() };
-        let third = SourceReport { newly_quarantined: 1, written_back: 1, ..source("salesforce", quarantined) };
+        let gone = Departures { kept: 2, moved: 1, held: 60, ..Departures::default() };
+        let guard = Some(Guard { allowed: 10, needed: 62 });
+        let third =
+            SourceReport { newly_quarantined: 1, written_back: 1, gone, guard, ..source("salesforce", quarantined) };
         let report = SyncReport { sources: vec![good(), down(), third] }.answer("sync");
         assert_snapshot!(report.text, @"
         source       read  created  unchanged  quarantined  crm calls  propstreet calls  seconds  state
@@ -356,7 +359,10 @@ mod tests {
         pipedrive       0        0          0            0          3             1,201      2.0  unreachable
         salesforce      3        1          0            2          3             1,201      2.0  complete
 
-        3 sources: 1,213 read, 1,201 created, 10 unchanged, 2 quarantined; 1 written back; 1 newly in quarantine; 1 source not read to the end
+        3 sources: 1,213 read, 1,201 created, 10 unchanged, 2 quarantined; 1 written back; left the CRM: 2 kept, 1 moved, 60 held; 1 newly in quarantine; 1 source not read to the end
+        salesforce: 60 people have left the CRM and are held back: within a day no more than 10 may. Nothing happens to them in Propstreet.
+          If the CRM only hides them, give its user the right to see them again: they are freed by themselves.
+          If they are really gone, set guard = 62 or more under [sources.salesforce] and sync again.
         ");
         let document = parsed(&report);
         assert_eq!(document["error"]["message"], "pipedrive: unreachable: connection refused");
@@ -367,6 +373,17 @@ mod tests {
           "created": 1,
           "deferred": 0,
           "error": null,
+          "gone": {
+            "deleted": 0,
+            "held": 60,
+            "kept": 2,
+            "moved": 1,
+            "tagged": 0
+          },
+          "guard": {
+            "allowed": 10,
+            "needed": 62
+          },
           "linked": 0,
           "name": "salesforce",
           "newly_quarantined": 1,
@@ -413,6 +430,8 @@ mod tests {
             (vec![good(), open.clone()], Exit::Degraded),
             (vec![SourceReport { newly_quarantined: 1, ..good() }], Exit::Degraded),
             (vec![SourceReport { complete: false, ..good() }], Exit::Degraded),
+            (vec![SourceReport { gone: Departures { kept: 9, ..Departures::default() }, ..good() }], Exit::Fine),
+            (vec![SourceReport { gone: Departures { held: 9, ..Departures::default() }, ..good() }], Exit::Degraded),
             (vec![good(), down(), open], Exit::Environment),
         ] {
             assert_eq!(SyncReport { sources }.answer("sync").exit, exit);

@@ -610,6 +610,7 @@ mod tests {
             "leads",
             "person_accounts",
             "bulk_above",
+            "rows_per_query",
             "budget_share",
             "write_back",
         ];

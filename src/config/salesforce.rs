@@ -9,7 +9,7 @@ use crate::crm::salesforce::{Auth, Settings};
 use crate::mapping::Mapper;
 
 /// Keys that no other kind of source will ever have.
-pub(in crate::config) const OWN: [&str; 3] = ["leads", "person_accounts", "bulk_above"];
+pub(in crate::config) const OWN: [&str; 4] = ["leads", "person_accounts", "bulk_above", "rows_per_query"];
 
 /// Half a million pages by REST. Whoever writes this much means "never".
 const MOST_ROWS: u32 = 1_000_000_000;
@@ -21,6 +21,7 @@ pub fn read(section: &Section<'_>, base_url: Option<Url>, mapper: Option<&Mapper
     let leads = section.flag("leads");
     let person_accounts = section.flag("person_accounts");
     let bulk_above = section.number("bulk_above", 0..=MOST_ROWS);
+    let rows_per_query = section.number("rows_per_query", 1..=2_000);
     let budget_share = section.number("budget_share", 1..=100);
     let write_back = section.section("write_back").and_then(|section| write_back(section, mapper));
     let defaults = Settings::new(my_domain(section, base_url?, auth.as_ref())?, auth?);
@@ -28,6 +29,7 @@ pub fn read(section: &Section<'_>, base_url: Option<Url>, mapper: Option<&Mapper
         leads: leads.unwrap_or(defaults.leads),
         person_accounts: person_accounts.unwrap_or(defaults.person_accounts),
         bulk_above: bulk_above.map_or(defaults.bulk_above, u64::from),
+        rows_per_query: rows_per_query.map_or(defaults.rows_per_query, |rows| rows as usize),
         budget_share: budget_share.unwrap_or(defaults.budget_share),
         write_back,
         ..defaults

@@ -60,7 +60,14 @@ impl Transport for Script {
             headers: request.headers().clone(),
             body: String::from_utf8(request.body().to_vec()).unwrap(),
         });
-        async move { answer.ok_or_else(|| Failure::NotSent("the script is at its end".into())) }.boxed()
+        async move {
+            match answer {
+                Some(answer) if answer.extensions().get::<TooLarge>().is_some() => Err(Failure::TooLarge(0)),
+                Some(answer) => Ok(answer),
+                None => Err(Failure::NotSent("the script is at its end".into())),
+            }
+        }
+        .boxed()
     }
 }
 
@@ -69,6 +76,16 @@ impl Transport for Script {
 pub(crate) fn answer(status: u16, body: impl ToString) -> Response {
     let response = ::http::Response::builder().status(status).header("date", "Mon, 02 Nov 2026 10:00:00 GMT");
     response.body(Bytes::from(body.to_string())).unwrap()
+}
+
+#[derive(Debug, Clone, Copy)]
+struct TooLarge;
+
+/// An answer larger than what is taken at once.
+pub(crate) fn too_large() -> Response {
+    let mut response = answer(200, "");
+    response.extensions_mut().insert(TooLarge);
+    response
 }
 
 /// The same answer of a server that does not tell the time.

@@ -400,7 +400,7 @@ mod tests {
         let cases: &[(&str, Way, End, End)] = &[
             ("lost", || Err(lost()), (4, "answer_lost"), (1, "answer_lost")),
             ("not sent", || Err(refused()), (4, "not_sent"), (4, "not_sent")),
-            ("too large", || Err(Failure::TooLarge(9)), (1, "unexpected_answer"), (1, "answer_lost")),
+            ("too large", || Err(Failure::TooLarge(9)), (1, "too_large"), (1, "answer_lost")),
             ("500", || Ok(answer(500, &[], "")), (4, "answer_lost"), (1, "answer_lost")),
             ("503 alone", || Ok(answer(503, &[], "")), (4, "answer_lost"), (1, "answer_lost")),
             ("429 for an hour", || Ok(answer(429, &[("retry-after", "3600")], "")), (1, "not_sent"), (1, "not_sent")),

@@ -156,6 +156,8 @@ fn back(ledger: &Connection, pass: PassId, key: &RefKey, at: Timestamp) -> Resul
     const ANEW: &str = "UPDATE refs SET state = 'unsettled', reason = NULL, next_try = NULL
         WHERE ref = ?1 AND state IN ('moved', 'quarantined')";
     const UNAWAIT: &str = "DELETE FROM quarantine WHERE ref = ?1";
+    const HERE: &str = "UPDATE refs SET outcome = CASE state WHEN 'settled' THEN 'unchanged' END, reason = NULL
+        WHERE ref = ?1 AND reason = 'gone'";
     const UNGONE: &str = "DELETE FROM gone WHERE ref = ?1";
     let found = ledger.prepare_cached(FIND)?.query_row((&key.namespace, &key.id), |row| row.get(0)).optional()?;
     let Some(reference) = found else { return Ok(()) };
@@ -165,6 +167,7 @@ fn back(ledger: &Connection, pass: PassId, key: &RefKey, at: Timestamp) -> Resul
         ledger.prepare_cached(UNAWAIT)?.execute([reference])?;
     }
     let gone = ledger.prepare_cached(UNGONE)?.execute([reference])? > 0;
+    ledger.prepare_cached(HERE)?.execute([reference])?;
     if !merged && !gone {
         return Ok(());
     }
@@ -199,4 +202,105 @@ pub(in crate::ledger) fn of(row: &rusqlite::Row<'_>) -> Result<Option<Gone>, Led
         stamp: time_if_any("gone", row.get("gone_stamp")?)?,
         at: time("gone", row.get("gone_at")?)?,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::merge::{Alias, Place};
+    use crate::domain::plan::Standing;
+    use crate::ledger::settlements::Ending;
+    use crate::ledger::stage::{at, contact, created, ended, filled, key, opened, print, quarantined};
+
+    const SETTLED: Standing = Standing::Settled { fingerprint: print(1) };
+
+    fn left(fate: Fate) -> Ending {
+        Ending::Gone { fate, evidence: Evidence::Feed, etag: Some("v2".to_owned()), note: "why".to_owned() }
+    }
+
+    fn merged_into(id: &str) -> Ending {
+        Ending::Merged { alias: Alias { survivor: key(id), stamp: Some(at(3)) }, apart: None }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_held_waits_and_a_decided_fate_stays() {
+        let (_folder, ledger) = opened().await;
+        for id in ["1", "2", "3", "4"] {
+            ledger.settle(ended(id, created(&format!("c{id}")), 1)).await.unwrap();
+        }
+        ledger.settle(ended("3", merged_into("4"), 1)).await.unwrap();
+        let gone = |ids: &[&str], stamp| ids.iter().map(|id| (key(id), stamp)).collect::<Vec<_>>();
+        ledger.hold(PassId(1), Evidence::Feed, gone(&["1", "2", "3", "unheard"], Some(at(2))), at(5)).await.unwrap();
+        ledger.settle(ended("2", left(Fate::Tagged), 6)).await.unwrap();
+        ledger.hold(PassId(2), Evidence::Sweep, gone(&["1", "2"], None), at(7)).await.unwrap();
+        let held = ledger.held("crm", i64::MIN, 9).await.unwrap();
+        assert_eq!(held.len(), 1, "neither merged nor unheard of nor decided: {held:?}");
+        let one = &held[0];
+        assert_eq!((&one.key, one.evidence, one.pass), (&key("1"), Evidence::Sweep, PassId(2)));
+        assert!(ledger.held("crm", one.place, 9).await.unwrap().is_empty());
+        assert!(ledger.held("other", i64::MIN, 9).await.unwrap().is_empty());
+        let row = ledger.row("1", 8).await;
+        assert_eq!(row.gone.map(|gone| (gone.at, gone.stamp)), Some((at(5), Some(at(2)))), "held since the first");
+        assert_eq!((row.standing, row.outcome.is_some()), (Standing::Gone { stamp: Some(at(2)) }, true));
+        let row = ledger.row("2", 8).await;
+        assert!(row.has_left());
+        assert_eq!((row.etag.as_deref(), row.reason.as_deref()), (Some("v2"), Some("gone")));
+        let living: Vec<_> = ledger.living("crm", i64::MIN, 9).await.unwrap().into_iter().map(|(_, key)| key).collect();
+        assert_eq!(living, [key("1"), key("4")], "the held are among the living");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_days_departures_are_counted_by_source() {
+        let (_folder, ledger) = opened().await;
+        for id in ["1", "2", "3"] {
+            ledger.settle(ended(id, created(&format!("c{id}")), 1)).await.unwrap();
+        }
+        assert_eq!(ledger.leaving("crm", at(0)).await.unwrap(), Leaving::default());
+        ledger.settle(ended("1", left(Fate::Kept), 10)).await.unwrap();
+        ledger.hold(PassId(1), Evidence::Feed, vec![(key("2"), None)], at(20)).await.unwrap();
+        let leaving = |since| ledger.leaving("crm", at(since));
+        assert_eq!(leaving(10).await.unwrap(), Leaving { held: 1, recent: 1, live: 2 });
+        assert_eq!(leaving(11).await.unwrap(), Leaving { held: 1, recent: 0, live: 2 });
+        assert_eq!(ledger.leaving("other", at(0)).await.unwrap(), Leaving::default());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_back_stands_as_before_and_who_was_merged_is_decided_anew() {
+        let (_folder, ledger) = opened().await;
+        for (id, ending, then) in [
+            ("1", left(Fate::Kept), SETTLED),
+            ("2", left(Fate::Deleted), Standing::Deleted),
+            ("3", merged_into("1"), Standing::Unknown),
+        ] {
+            ledger.settle(ended(id, created(&format!("c{id}")), 1)).await.unwrap();
+            ledger.settle(ended(id, ending, 2)).await.unwrap();
+            ledger.returned(PassId(2), key(id), at(3)).await.unwrap();
+            ledger.returned(PassId(2), key(id), at(3)).await.unwrap();
+            let row = ledger.row(id, 4).await;
+            assert_eq!((row.standing, row.alias, row.gone), (then, None, None), "{id}");
+            let told = ledger.events(key(id), 9).await.unwrap();
+            let words: Vec<_> = told.into_iter().filter_map(|event| event.told).map(|told| told.what).collect();
+            assert_eq!((words.len(), words[0].as_str()), (3, "returned"), "{id}: once");
+        }
+        ledger.returned(PassId(2), key("unheard"), at(3)).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_survivor_inherits_from_all_who_lead_to_it() {
+        let (_folder, ledger) = opened().await;
+        let place = async |id: &str| ledger.view(key(id), None, at(9)).await.unwrap().holders.by_merge;
+        ledger.settle(ended("1", created("c1"), 1)).await.unwrap();
+        ledger.settle(ended("2", quarantined(None), 1)).await.unwrap();
+        ledger.settle(ended("2", merged_into("3"), 2)).await.unwrap();
+        assert_eq!(place("3").await, Place::Nowhere, "who was put aside stands nowhere");
+        ledger.settle(ended("1", merged_into("2"), 2)).await.unwrap();
+        assert_eq!(place("2").await, Place::On("c1".to_owned()));
+        assert_eq!(place("3").await, Place::On("c1".to_owned()), "through the one between");
+        assert_eq!(ledger.survivor(key("1")).await.unwrap(), key("3"));
+        assert_eq!(ledger.survivor(key("3")).await.unwrap(), key("3"));
+        let mut deleted = contact("c1", "1", 2);
+        deleted.indexed.deleted = true;
+        ledger.index(vec![deleted], filled()).await.unwrap();
+        assert_eq!(place("3").await, Place::Deleted);
+    }
 }

@@ -180,6 +180,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_announcement_taken_back_leaves_what_stood_before() {
+        let (_folder, ledger) = opened().await;
+        ledger.settle(ended("1", created("c1"), 1)).await.unwrap();
+        ledger.intend(Intent { kind: IntentKind::Update, ..create("1", None, 2) }).await.unwrap();
+        assert_eq!(ledger.standing("1", 3).await, Standing::Intended);
+        ledger.withdraw(key("1")).await.unwrap();
+        assert_eq!(ledger.standing("1", 3).await, Standing::Settled { fingerprint: print(1) });
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_sibling_under_way_is_found_by_its_address() {
         let (_folder, ledger) = opened().await;
         ledger.intend(create("1", Some(hash(1)), 1)).await.unwrap();

@@ -393,11 +393,6 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn every_ending_comes_back_as_it_was_settled() {
         let deleted = Ending::Deleted { propstreet_id: Some("c7".to_owned()), note: "404".to_owned() };
-        let alias = Alias { survivor: key("8"), stamp: Some(at(4)) };
-        let merged = |apart| Ending::Merged { alias: alias.clone(), apart };
-        let moved = Standing::Moved(alias.clone());
-        let two = Complaint::new(Reason::MergedInCrm, "two contacts").blocked_by("c1");
-        let left = |fate| Ending::Gone { fate, evidence: Evidence::Feed, etag: None, note: "no more".to_owned() };
         let waits = Standing::Deferred { due: false };
         let refused = Standing::Quarantined { fingerprint: Some(print(2)), due: false };
         // The ending, and then: standing, outcome, reason, contact; each for a record that was unknown and for a settled one.
@@ -419,25 +414,6 @@ mod tests {
                 Some("deleted_in_propstreet"),
                 None,
                 Standing::Deleted,
-                Some("c1"),
-            ),
-            (
-                merged(None),
-                moved.clone(),
-                Outcome::Skipped,
-                Some("merged_into:hubspot:8"),
-                None,
-                moved.clone(),
-                Some("c1"),
-            ),
-            (merged(Some(two)), moved.clone(), Outcome::Quarantined, Some("merged_in_crm"), None, moved, Some("c1")),
-            (
-                left(Fate::Kept),
-                Standing::Gone { stamp: None },
-                Outcome::Skipped,
-                Some("gone"),
-                None,
-                Standing::Gone { stamp: None },
                 Some("c1"),
             ),
             (quarantined(None), refused.clone(), Outcome::Quarantined, Some("email_taken"), None, refused, Some("c1")),
@@ -466,6 +442,31 @@ mod tests {
                 assert_eq!((row.outcome, row.reason.as_deref()), (Some(kept), reason));
                 assert_eq!(row.propstreet_id.as_deref(), contact, "{id}: {ending:?}");
                 assert_eq!((row.modified, row.email, row.last_changed), (Some(at(-5)), Some(hash(1)), at(5)));
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_merged_or_left_keeps_its_contact_and_stands_apart_from_the_living() {
+        let alias = Alias { survivor: key("8"), stamp: Some(at(4)) };
+        let two = Complaint::new(Reason::MergedInCrm, "two contacts").blocked_by("c1");
+        let merged = |apart| Ending::Merged { alias: alias.clone(), apart };
+        let left = |fate| Ending::Gone { fate, evidence: Evidence::Feed, etag: None, note: "no more".to_owned() };
+        let (moved, gone) = (Standing::Moved(alias.clone()), Standing::Gone { stamp: None });
+        for (ending, standing, outcome, reason) in [
+            (merged(None), &moved, Outcome::Skipped, "merged_into:hubspot:8"),
+            (merged(Some(two)), &moved, Outcome::Quarantined, "merged_in_crm"),
+            (left(Fate::Kept), &gone, Outcome::Skipped, "gone"),
+            (left(Fate::Deleted), &gone, Outcome::Skipped, "gone"),
+        ] {
+            let (_folder, ledger) = opened().await;
+            ledger.settle(ended("old", created("c1"), 1)).await.unwrap();
+            for (id, contact) in [("new", None), ("old", Some("c1"))] {
+                let kept = ledger.settle(ended(id, ending.clone(), 5)).await.unwrap();
+                let row = ledger.row(id, 6).await;
+                assert_eq!((kept, &row.standing), (outcome, standing), "{id}: {ending:?}");
+                assert_eq!((row.reason.as_deref(), row.propstreet_id.as_deref()), (Some(reason), contact));
+                assert_eq!(row.complaint.is_some(), outcome == Outcome::Quarantined);
             }
         }
     }

@@ -41,7 +41,7 @@ pub fn hash(of: u8) -> KeyedHash {
     [of; 16]
 }
 
-pub fn print(of: u8) -> Fingerprint {
+pub const fn print(of: u8) -> Fingerprint {
     Fingerprint([of; 32])
 }
 

@@ -46,6 +46,10 @@ pub struct SourceSummary {
     pub write_backs: u64,
     /// The CRM would not take the id.
     pub write_backs_refused: u64,
+    /// Left the CRM, and their contact's fate is decided.
+    pub gone: u64,
+    /// Left the CRM, more at once than may without a person's word.
+    pub held: u64,
 }
 
 impl Ledger {
@@ -69,6 +73,8 @@ fn summarise(ledger: &Connection, now: Timestamp) -> Result<Summary, LedgerError
     tally(ledger, &mut sources, OPEN_INTENTS, &[], |source| &mut source.open_intents)?;
     tally(ledger, &mut sources, WRITE_BACKS, &[], |source| &mut source.write_backs)?;
     tally(ledger, &mut sources, WRITE_BACKS_REFUSED, &[], |source| &mut source.write_backs_refused)?;
+    tally(ledger, &mut sources, GONE, &[], |source| &mut source.gone)?;
+    tally(ledger, &mut sources, HELD, &[], |source| &mut source.held)?;
     let index_size = ledger.prepare_cached(INDEX_SIZE)?.query_row([], |row| row.get(0))?;
     Ok(Summary { sources, index_size: count("index_contacts", index_size)? })
 }
@@ -83,6 +89,8 @@ const DUE: &str = "SELECT source, count(*) FROM refs WHERE next_try <= ?1 GROUP 
 const DELETED: &str = "SELECT source, count(*) FROM refs WHERE state = 'deleted' GROUP BY source";
 const DRIFTED: &str = "SELECT source, count(*) FROM refs WHERE drifted = 1 GROUP BY source";
 const PENDING_EMPLOYMENT: &str = "SELECT source, count(*) FROM refs WHERE pending_employment = 1 GROUP BY source";
+const GONE: &str = "SELECT source, count(*) FROM gone JOIN refs USING (ref) WHERE fate <> 'held' GROUP BY source";
+const HELD: &str = "SELECT source, count(*) FROM gone JOIN refs USING (ref) WHERE fate = 'held' GROUP BY source";
 const OPEN_INTENTS: &str = "SELECT source, count(*) FROM intents GROUP BY source";
 const WRITE_BACKS: &str = "SELECT source, count(*) FROM write_backs GROUP BY source";
 const WRITE_BACKS_REFUSED: &str = "SELECT source, count(*) FROM write_backs WHERE refused IS NOT NULL GROUP BY source";
@@ -134,8 +142,10 @@ fn waiting(ledger: &Connection, sources: &mut Sources) -> Result<(), LedgerError
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::departure::{Evidence, Fate};
     use crate::domain::pass::SkipReason;
     use crate::domain::record::WrittenBack;
+    use crate::ledger::passes::PassId;
     use crate::ledger::settlements::Ending;
     use crate::ledger::stage::{at, contact, create, created, deferred, ended, filled, key, opened, quarantined};
     use crate::ledger::write_backs::Owed;
@@ -166,6 +176,10 @@ mod tests {
         let refused = Owed { key: key("1"), propstreet_id: "c1".to_owned() };
         ledger.written_back(vec![(refused, WrittenBack::Refused("no".to_owned()))], at(2)).await.unwrap();
         ledger.intend(create("9", None, 1)).await.unwrap();
+        ledger.hold(PassId(1), Evidence::Sweep, vec![(key("1"), None), (key("unheard"), None)], at(1)).await.unwrap();
+        let (fate, evidence) = (Fate::Kept, Evidence::Sweep);
+        let left = Ending::Gone { fate, evidence, etag: None, note: "the contact stays as it is".to_owned() };
+        ledger.settle(ended("2", left, 1)).await.unwrap();
         ledger.index(vec![contact("c1", "1", 1), contact("c2", "2", 1)], filled()).await.unwrap();
         let summary = ledger.summary(at(55)).await.unwrap();
         let expected = SourceSummary {
@@ -181,6 +195,8 @@ mod tests {
             open_intents: 1,
             write_backs: 3,
             write_backs_refused: 1,
+            gone: 1,
+            held: 1,
         };
         assert_eq!(summary, Summary { sources: [("crm".to_owned(), expected)].into(), index_size: 2 });
     }

@@ -174,7 +174,7 @@ fn note(ledger: &Connection, owed: &Owed, answer: WrittenBack, at: Timestamp) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::pass::SkipReason;
+    use crate::domain::merge::Alias;
     use crate::ledger::settlements::Ending;
     use crate::ledger::stage::{at, created, deferred, ended, key, open, opened, quarantined};
 
@@ -266,14 +266,15 @@ mod tests {
     async fn only_who_is_settled_and_alive_is_written() {
         let (_folder, ledger) = opened().await;
         ledger.write_back_into("crm", FIELD).await.unwrap();
-        let moved = Ending::Skipped { reason: SkipReason::MergedInto(key("9")), drifted: false };
+        let moved = Ending::Merged { alias: Alias { survivor: key("9"), stamp: None }, apart: None };
         let deleted = Ending::Deleted { propstreet_id: None, note: "404".to_owned() };
         for (id, then) in [("1", quarantined(None)), ("2", moved), ("3", deleted), ("4", created("4"))] {
             ledger.settle(ended(id, created(id), 1)).await.unwrap();
             ledger.settle(ended(id, then, 2)).await.unwrap();
         }
         ledger.settle(ended("5", created("5"), 3)).await.unwrap();
-        let gone = "INSERT INTO gone SELECT ref, 'kept', 'feed', 0 FROM refs WHERE id = '5'";
+        let gone = "INSERT INTO gone (ref, fate, evidence, pass, at)
+            SELECT ref, 'kept', 'feed', 1, 0 FROM refs WHERE id = '5'";
         ledger.write(|ledger| Ok(ledger.execute(gone, [])?)).await.unwrap();
         assert_eq!(owed(&ledger, 9).await, ["4 4"]);
     }

@@ -276,6 +276,34 @@ mod tests {
     }
 
     #[test]
+    fn a_deletion_is_answered_without_a_body() {
+        for (status, body, expected) in [
+            (204, "", "Deleted"),
+            (200, "{}", "Deleted"),
+            (200, "<html>", "Ambiguous"),
+            (404, "{}", "Missing"),
+            (404, "<html>", "Ambiguous"),
+            (410, "", "Missing"),
+            (409, RACE, "Stale"),
+            (412, "{}", "Stale"),
+            (428, "{}", "Stale"),
+            (400, BOTH, "Rejected"),
+            (403, "{}", "Forbidden"),
+            (405, "{}", "Protocol"),
+            (500, "", "Ambiguous"),
+        ] {
+            let response = answer(status, &[], body);
+            let heard = match judge_deletion(&response) {
+                Verdict::Fine | Verdict::Forbidden | Verdict::Refused => format!("{:?}", deleted(&response)),
+                verdict => format!("{verdict:?}"),
+            };
+            let heard = heard.trim_start_matches("Ok(").trim_start_matches("Err(");
+            assert!(heard.starts_with(expected), "{status} {body}: {heard}");
+        }
+        assert_eq!(judge(&answer(204, &[], "")), Verdict::Ambiguous, "elsewhere a body is owed");
+    }
+
+    #[test]
     fn words_keep_fields_and_lose_people() {
         let words = |status, body| Problem::of(&answer(status, &[], body)).words();
         assert_eq!(words(409, TAKEN), "HTTP 409 Conflict; [address] is taken");

@@ -14,6 +14,7 @@ use crate::domain::record::Departed;
 use crate::ledger::gone::{Gone, Held, Leaving};
 use crate::ledger::rows::Row;
 use crate::sync::depart::see_off;
+use crate::sync::engine::OnDelete;
 use crate::sync::pass::{AT_ONCE, IN_FLIGHT, Pass};
 use crate::sync::report::Stop;
 
@@ -108,8 +109,10 @@ impl Pass<'_> {
             held.iter().filter(|held| held.pass != self.desk.pass).map(|held| held.key.clone()).collect();
         let gone = if earlier.is_empty() { Vec::new() } else { self.not_shown(&earlier).await? };
         let sure = held.into_iter().filter(|held| held.pass == self.desk.pass || gone.contains(&held.key));
+        // One after the other where contacts are deleted: the last of two who share one must find the first gone.
+        let at_once = if self.desk.source.on_delete == OnDelete::Delete { 1 } else { IN_FLIGHT };
         stream::iter(sure.map(Ok))
-            .try_for_each_concurrent(IN_FLIGHT, |held| async move {
+            .try_for_each_concurrent(at_once, |held| async move {
                 if let Some(fate) = see_off(&self.desk, &held).await? {
                     self.tally.lock().unwrap_or_else(PoisonError::into_inner).gone.left(&held.key, fate);
                 }

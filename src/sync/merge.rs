@@ -11,6 +11,7 @@ use crate::domain::pass::Outcome;
 use crate::ledger::rows::{Row, View};
 use crate::ledger::settlements::Ending;
 use crate::sync::deliver::{Delivery, Halt, Turn};
+use crate::sync::destination::Seen;
 use crate::sync::same_person::Warrant;
 
 impl Delivery<'_> {
@@ -65,10 +66,11 @@ impl Delivery<'_> {
         Ok(Some(self.view().await?))
     }
 
-    /// The alias by which a record leads to this one: a later stamp than any it was shown with says that it is back.
+    /// The alias by which a record leads to this one. It was in the bin when this pass read it, so only a stamp that is
+    /// later than the pass's bound, and than any it was shown with, says that it has been taken out again.
     fn alias(&self, loser: Option<&Row>) -> Alias {
-        let later = loser.and_then(|row| row.modified).map(|at| at + TimeDelta::milliseconds(1));
-        Alias { survivor: self.key.clone(), stamp: self.shown.max(later) }
+        let known = loser.and_then(|row| row.modified).map(|at| at + TimeDelta::milliseconds(1));
+        Alias { survivor: self.key.clone(), stamp: known.max(self.shown).max(Some(self.desk.bound)) }
     }
 
     /// What a person must know of a record whose contact is not the survivor's, or is not even its own.
@@ -76,8 +78,7 @@ impl Delivery<'_> {
         if let (Place::On(theirs), Place::On(ours)) = (&known.place, stands)
             && merge::apart(&known.place, stands)
         {
-            let detail = format!("{loser} (contact {theirs}) was merged into {} (contact {ours}) in the CRM", self.key);
-            return Some(Complaint::new(Reason::MergedInCrm, detail).blocked_by(theirs));
+            return Some(two_contacts(loser, theirs, &self.key, ours));
         }
         let told = known.row.as_ref().and_then(|row| row.complaint.clone());
         told.filter(|told| told.reason == Reason::RefConflict)
@@ -112,24 +113,31 @@ impl Delivery<'_> {
         let View { row: Some(Row { alias: Some(alias), complaint, .. }), place, .. } = view else {
             return Ok(Outcome::Skipped);
         };
-        if let Some(complaint) = complaint
-            && let Place::On(contact) = place
-            && self.still_apart(&contact, &alias).await?
+        let blocker = complaint.as_ref().and_then(|complaint| complaint.blocker.clone());
+        let contact = blocker.or(if let Place::On(contact) = place { Some(contact) } else { None });
+        if let Some(contact) = contact
+            && let Some(now) = self.still_apart(&contact, &alias).await?
         {
-            return Err(Halt::Quarantine(complaint));
+            return Err(Halt::Quarantine(complaint.unwrap_or(now)));
         }
         Ok(self.settle(Ending::Merged { alias, apart: None }, None).await?)
     }
 
-    /// Whether its reference still stands alone on this living contact, and the survivor's on another.
-    async fn still_apart(&self, contact: &str, alias: &Alias) -> Result<bool, Halt> {
+    /// What a person must know while its reference still stands alone on this living contact, and the survivor's on
+    /// another.
+    async fn still_apart(&self, contact: &str, alias: &Alias) -> Result<Option<Complaint>, Halt> {
         let engine = self.desk.engine;
         let survivor = engine.ledger.survivor(alias.survivor.clone()).await?;
-        let place = engine.ledger.view(survivor.clone(), None, self.desk.now()).await?.place;
-        if !merge::apart(&Place::On(contact.to_owned()), &place) {
-            return Ok(false);
-        }
+        let Place::On(other) = engine.ledger.view(survivor.clone(), None, self.desk.now()).await?.place else {
+            return Ok(None);
+        };
         let seen = self.ask(|d| d.engine.destination.read(&self.key, contact)).await?;
-        Ok(seen.is_some_and(|seen| !seen.deleted && self.carries_ours(&seen) && !self.carries(&seen, &survivor)))
+        let alone = |seen: Seen| !seen.deleted && self.carries_ours(&seen) && !self.carries(&seen, &survivor);
+        Ok((contact != other && seen.is_some_and(alone)).then(|| two_contacts(&self.key, contact, &survivor, &other)))
     }
+}
+
+fn two_contacts(loser: &RefKey, theirs: &str, survivor: &RefKey, ours: &str) -> Complaint {
+    let detail = format!("{loser} (contact {theirs}) was merged into {survivor} (contact {ours}) in the CRM");
+    Complaint::new(Reason::MergedInCrm, detail).blocked_by(theirs)
 }

@@ -37,8 +37,9 @@ const DUE_AT_MOST: usize = 20_000;
 
 /// What a pass reads.
 pub(super) enum Listing {
-    /// People whose stamp lies in the span.
-    Changes { span: Window, watermark: Option<Timestamp>, resume: Option<Resume> },
+    /// People whose stamp lies in the span, and people it has to do with (of an account that was renamed); unknown ones
+    /// older than `floor` are left alone.
+    Changes { span: Window, watermark: Option<Timestamp>, resume: Option<Resume>, floor: Option<Timestamp> },
     /// Everyone; unknown people older than `floor` are left alone.
     Everyone { detail: Detail, span: Window, resume: Option<Resume>, floor: Option<Timestamp> },
     /// What the ledger says is due to be tried again.
@@ -183,10 +184,9 @@ impl<'a> Pass<'a> {
             let known = |id: &String| rows.get(&self.desk.key(id));
             let supersedes = record.as_ref().map_or(&[][..], |record| &record.supersedes);
             let heir = supersedes.iter().filter_map(known).any(|row| row.alias.is_none());
-            if *standing == Standing::Unknown
-                && !heir
-                && floor.is_some_and(|floor| modified.is_none_or(|at| at < floor))
-            {
+            // A listing that wants somebody looked at whatever is known of them shows no stamp; the record has its own.
+            let stamp = modified.or(record.as_ref().and_then(|record| record.modified));
+            if *standing == Standing::Unknown && !heir && floor.is_some_and(|floor| stamp.is_none_or(|at| at < floor)) {
                 continue;
             }
             let replaces = supersedes.iter().any(|id| known(id).is_none_or(|row| row.alias.is_none()));
@@ -287,8 +287,8 @@ impl<'a> Pass<'a> {
 impl Listing {
     fn floor(&self) -> Option<Timestamp> {
         match self {
-            Self::Everyone { floor, .. } => *floor,
-            Self::Changes { .. } | Self::Due => None,
+            Self::Everyone { floor, .. } | Self::Changes { floor, .. } => *floor,
+            Self::Due => None,
         }
     }
 
@@ -300,7 +300,7 @@ impl Listing {
     /// Moves to the next page; returns the cursor to keep once the page before it is settled.
     fn move_to(&mut self, next: Resume) -> Cursor {
         let (span, watermark, resume) = match self {
-            Self::Changes { span, watermark, resume } => (*span, *watermark, resume),
+            Self::Changes { span, watermark, resume, .. } => (*span, *watermark, resume),
             Self::Everyone { span, resume, .. } => (*span, None, resume),
             Self::Due => return Cursor::default(),
         };

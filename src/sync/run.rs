@@ -139,7 +139,7 @@ impl<'a> Sync<'a> {
 
         let floor = self.first_run().await?;
         self.pass(PassKind::Retry, Listing::Due, self.bound().await?).await?;
-        let polled = self.poll().await;
+        let polled = self.poll(floor).await;
         let swept = match &polled {
             // A listing by time that answers, and cannot be trusted, must not keep the one of everyone from finding
             // what it misses.
@@ -199,7 +199,9 @@ impl<'a> Sync<'a> {
         self.finish(PassKind::Sweep, now).await
     }
 
-    async fn poll(&mut self) -> Result<(), Stop> {
+    async fn poll(&mut self, floor: Option<Timestamp>) -> Result<(), Stop> {
+        // What lies in the first overlap may have shown after the source began.
+        let floor = floor.map(|floor| floor - self.source.crm.overlap());
         loop {
             let cursor = self.engine.ledger.cursor(&self.source.name, PassKind::Poll).await?;
             let resumed = cursor.window.is_some();
@@ -212,7 +214,7 @@ impl<'a> Sync<'a> {
                 }
             };
             let watermark = cursor.watermark;
-            self.pass(PassKind::Poll, Listing::Changes { span, watermark, resume }, span.hi).await?;
+            self.pass(PassKind::Poll, Listing::Changes { span, watermark, resume, floor }, span.hi).await?;
             if self.patience.lost().is_some() {
                 return Ok(());
             }

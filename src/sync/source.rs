@@ -8,6 +8,7 @@ use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
 use crate::domain::finding::Finding;
 use crate::domain::record::{Account, Page, Record, Resume, Window, WriteBack, WrittenBack};
+use crate::domain::spending::Spending;
 
 /// One CRM account.
 pub trait ContactSource: Send + Sync {
@@ -44,9 +45,14 @@ pub trait ContactSource: Send + Sync {
         None
     }
 
-    /// Hears how many requests this source has cost within the last day, before now; a CRM with a budget a day stays
-    /// within its share of that, and answers [`Trouble::NotSent`] beyond it.
-    fn spent(&self, _requests: u64) {}
+    /// Hears what this source has cost within the last day, before now; a CRM with a budget a day stays within its share
+    /// of that, and answers [`Trouble::NotSent`] beyond it.
+    fn spent(&self, _spending: Spending) {}
+
+    /// How many requests a day this CRM allows everybody together, by its last word.
+    fn daily_limit(&self) -> Option<u64> {
+        None
+    }
 
     /// The way to write Propstreet's ids into a field of the CRM, where one is configured.
     fn field(&self) -> Option<&dyn PropstreetIdField> {

@@ -43,7 +43,8 @@ impl<'a> Upkeep<'a> {
         if sent == before {
             return Ok(());
         }
-        self.engine.ledger.spend(&self.source.name, sent - before, self.engine.clock.now()).await
+        let limit = self.source.crm.daily_limit();
+        self.engine.ledger.spend(&self.source.name, sent - before, limit, self.engine.clock.now()).await
     }
 
     /// Requests to the CRM in this sync.

@@ -1,11 +1,15 @@
 //! Behaviour, told as stories: each name says what the program promises.
 
 mod answers;
+mod backfill;
 mod blame;
+mod departures;
 mod guards;
 mod identity;
+mod merges;
 mod outages;
 mod passes;
 mod restarts;
+mod salesforce;
 mod takeover;
 mod write_back;

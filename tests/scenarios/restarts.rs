@@ -16,7 +16,7 @@ use crate::support::{Firm, all_green, held, in_virtual_time, person, sync};
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Runs a future until it has been polled this often, then drops it at whatever it awaits.
-async fn die_after<T>(polls: u32, story: impl Future<Output = T>) -> Option<T> {
+pub async fn die_after<T>(polls: u32, story: impl Future<Output = T>) -> Option<T> {
     let mut story = pin!(story);
     let mut left = polls;
     poll_fn(|context| {

@@ -3,6 +3,7 @@
 //! says what Propstreet must hold. A failing seed is printed; `PROPSYNC_SEED=n cargo test simulation` runs it again, and
 //! `PROPSYNC_SEEDS=n` runs the first n.
 
+mod late;
 mod weather;
 
 use std::collections::BTreeSet;
@@ -44,14 +45,19 @@ fn a_seed_runs_the_same_twice() {
     assert_eq!(one, two);
 }
 
-fn run_seeds(quarter: u64) {
+/// The seeds of one share of all; so many where nobody says how many.
+fn seeds(usual: u64, shares: u64, share: u64) -> impl Iterator<Item = u64> {
     let asked = |variable| std::env::var(variable).ok().and_then(|number| number.parse().ok());
-    let seeds: Vec<u64> = match asked("PROPSYNC_SEED") {
-        Some(seed) => vec![seed].into_iter().filter(|_| quarter == 0).collect(),
-        None => (0..asked("PROPSYNC_SEEDS").unwrap_or(SEEDS)).filter(|seed| seed % 4 == quarter).collect(),
+    let seeds = match asked("PROPSYNC_SEED") {
+        Some(seed) => seed..seed + u64::from(share == 0),
+        None => 0..asked("PROPSYNC_SEEDS").unwrap_or(usual),
     };
-    let broken: Vec<String> = seeds
-        .into_iter()
+    let only = std::env::var_os("PROPSYNC_SEED").is_some();
+    seeds.filter(move |seed| only || seed % shares == share)
+}
+
+fn run_seeds(quarter: u64) {
+    let broken: Vec<String> = seeds(SEEDS, 4, quarter)
         .filter_map(|seed| {
             let found = in_virtual_time(Prologue::new(seed).live()).complaints;
             (!found.is_empty()).then(|| format!("seed {seed}:\n  {}", found.join("\n  ")))

@@ -13,6 +13,7 @@ use propsync::domain::Timestamp;
 use propsync::domain::failure::Trouble;
 use propsync::domain::finding::Finding;
 use propsync::domain::record::{Account, Page, Record, Resume, Sighting, Window, WriteBack, WrittenBack};
+use propsync::domain::spending::Spending;
 use propsync::sync::source::{ContactSource, Detail, PropstreetIdField};
 use serde_json::{Value, json};
 
@@ -140,6 +141,9 @@ fn sighting(id: &str, person: &Person) -> Sighting {
         unreachable!("an object")
     };
     fields.insert("email".to_owned(), json!(format!("anna{id}@berg.example")));
+    for empty in ["mobilephone", "phone", "hs_language", "jobtitle", "company", "lifecyclestage"] {
+        fields.insert(empty.to_owned(), Value::Null);
+    }
     let record = Record { id: id.to_owned(), modified: Some(person.modified), fields, supersedes: Vec::new() };
     Sighting { id: id.to_owned(), modified: Some(person.modified), record: Some(record) }
 }
@@ -191,8 +195,8 @@ impl ContactSource for Door {
         self.requests.load(Ordering::Relaxed)
     }
 
-    fn spent(&self, requests: u64) {
-        self.crm.state().told_spent.push(requests);
+    fn spent(&self, spending: Spending) {
+        self.crm.state().told_spent.push(spending.requests);
     }
 
     fn field(&self) -> Option<&dyn PropstreetIdField> {

@@ -1,5 +1,6 @@
 //! A firm to test with: the four look-alikes, a configuration that points at them, and a ledger in a folder of its own.
 
+pub mod book;
 pub mod crm;
 pub mod network;
 
@@ -97,6 +98,12 @@ impl Firm {
 pub async fn sync(parts: &Parts) -> Vec<SourceReport> {
     let sources: Vec<&Source> = parts.sources.iter().collect();
     parts.engine.sync(&sources, Duration::from_secs(120), &Silent).await
+}
+
+/// One sync of the source of this name.
+pub async fn sync_one(parts: &Parts, name: &str) -> SourceReport {
+    let sources: Vec<&Source> = parts.sources.iter().filter(|source| source.name == name).collect();
+    parts.engine.sync(&sources, Duration::from_secs(120), &Silent).await.remove(0)
 }
 
 /// Whether every source was read to the end with balanced books.

@@ -95,3 +95,72 @@ impl Bound {
 struct Updated {
     latest_date_covered: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crm::salesforce::rig::{logged_in, row, rows, window};
+    use crate::crm::script::{answer, undated};
+    use crate::http::transport::Response;
+    use crate::sync::source::ContactSource;
+
+    fn covered(time: &str) -> Response {
+        let date = format!("2026-11-02T{time}.000+0000");
+        answer(200, serde_json::json!({"ids": ["003Da00000xnAiyIAE"], "latestDateCovered": date}))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_transaction_that_is_open_for_long_holds_the_bound_back() {
+        for (contacts, leads, expected) in [
+            ("09:59:30", "09:59:45", "09:59:00"),
+            ("09:41:00", "09:59:00", "09:41:00"),
+            ("09:59:00", "09:12:00", "09:12:00"),
+        ] {
+            let (script, salesforce) =
+                logged_in(|settings, _| settings.leads = true, [covered(contacts), covered(leads)]);
+            let bound = salesforce.bound().await.unwrap();
+            assert_eq!(bound.format("%H:%M:%S").to_string(), expected);
+            let asked = script.asked();
+            let url = "/services/data/v66.0/sobjects/Contact/updated/?start=2026-11-02T09%3A55%3A00Z&end=2026-11-02T10%3A00%3A00Z";
+            assert!(asked[1].url.as_str().ends_with(url), "{}", asked[1].url);
+            assert!(asked[2].url.path().contains("/Lead/"));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sync_that_asks_often_pays_once_a_minute() {
+        let (script, salesforce) = logged_in(|_, _| {}, [covered("09:50:00"), covered("09:58:00")]);
+        for _ in 0..3 {
+            assert_eq!(salesforce.bound().await.unwrap().format("%H:%M").to_string(), "09:50");
+        }
+        salesforce.clock.sleep(LASTS).await;
+        assert_eq!(salesforce.bound().await.unwrap().format("%H:%M").to_string(), "09:58");
+        script.asked();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_user_who_is_not_told_has_the_margin_and_is_not_asked_again() {
+        let denied = |status, code: &str| answer(status, format!(r#"[{{"errorCode":"{code}","message":"no"}}]"#));
+        for answered in [
+            denied(403, "INSUFFICIENT_ACCESS"),
+            denied(400, "INVALID_REPLICATION_DATE"),
+            answer(404, ""),
+            answer(200, r#"{"ids":[],"latestDateCovered":null}"#),
+            answer(200, r#"{"ids":[]}"#),
+        ] {
+            let (script, salesforce) = logged_in(|_, _| {}, [answered]);
+            for _ in 0..3 {
+                assert_eq!(salesforce.bound().await.unwrap().to_rfc3339(), "2026-11-02T09:59:00+00:00");
+                salesforce.clock.sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(script.asked().len(), 2);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_without_a_date_does_not_stop_the_clock() {
+        let (_, salesforce) = logged_in(|_, _| {}, [undated(rows([row(1)])), undated(covered("10:00:00"))]);
+        salesforce.changes(window(), None).await.unwrap();
+        assert_eq!(salesforce.bound().await.unwrap().to_rfc3339(), "2026-11-02T09:59:00+00:00");
+    }
+}

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ::http::HeaderMap;
 
 use crate::domain::failure::Trouble;
+use crate::domain::spending::Spending;
 use crate::http::pacer::Allowance;
 
 /// Part of a rolling day comes back all the time, and nothing says how much: an hour later some of it is there again.
@@ -24,7 +25,7 @@ pub(super) struct Budget {
 
 #[derive(Debug, Default)]
 struct Day {
-    /// What the org has a day; unknown before its first answer, which is therefore let through.
+    /// What the org has a day; unknown before its very first answer, which is therefore let through.
     org: Option<u64>,
     used: u64,
 }
@@ -35,9 +36,16 @@ impl Budget {
         Self { share, day: Mutex::default() }
     }
 
-    /// This is what the source has used within the last day, before now.
-    pub(super) fn used(&self, requests: u64) {
-        self.day().used = requests;
+    /// This is what the source has used within the last day, before now, and what the org had then.
+    pub(super) fn used(&self, Spending { requests, limit }: Spending) {
+        let mut day = self.day();
+        day.used = requests;
+        day.org = day.org.or(limit);
+    }
+
+    /// What the org has a day.
+    pub(super) fn org(&self) -> Option<u64> {
+        self.day().org
     }
 
     fn day(&self) -> MutexGuard<'_, Day> {
@@ -92,6 +100,10 @@ mod tests {
         HeaderMap::from_iter([("sforce-limit-info".parse().unwrap(), info.parse().unwrap())])
     }
 
+    fn used(requests: u64) -> Spending {
+        Spending { requests, limit: None }
+    }
+
     #[test]
     fn the_limit_is_read_from_its_own_segment() {
         for (info, expected) in [
@@ -115,7 +127,7 @@ mod tests {
     #[test]
     fn the_request_that_would_be_one_too_many_is_not_sent() {
         let budget = Budget::new(20);
-        budget.used(990);
+        budget.used(used(990));
         budget.take().unwrap();
         budget.learn(&saying("api-usage=70/5000"));
         // Others' use is not ours, a header that is missing is no zero, and a counter that goes back gives nothing back.
@@ -133,16 +145,20 @@ mod tests {
                 assert!(cause.contains(words), "{cause}");
             }
         }
-        budget.used(400);
+        budget.used(used(400));
         budget.take().unwrap();
     }
 
     #[test]
     fn without_a_known_limit_nothing_is_held_back() {
         let budget = Budget::new(1);
-        budget.used(1_000_000);
+        budget.used(used(1_000_000));
         budget.take().unwrap();
         budget.learn(&saying("api-usage=18/100"));
+        assert!(budget.take().is_err());
+        // The next process knows it from the start.
+        let budget = Budget::new(1);
+        budget.used(Spending { requests: 1, limit: Some(100) });
         assert!(budget.take().is_err());
     }
 }

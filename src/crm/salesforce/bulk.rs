@@ -11,6 +11,7 @@ use ::http::StatusCode;
 use ::http::header::{ACCEPT, HeaderValue};
 use serde::Deserialize;
 use serde_json::json;
+use url::Url;
 
 use crate::clock::Clock;
 use crate::crm::request;
@@ -19,7 +20,7 @@ use crate::crm::salesforce::describe::Kind;
 use crate::crm::salesforce::id::Id;
 use crate::crm::salesforce::objects::Object;
 use crate::crm::salesforce::place::{Job, Listed};
-use crate::crm::salesforce::reader::Reader;
+use crate::crm::salesforce::reader::{Halt, Reader};
 use crate::crm::salesforce::table;
 use crate::crm::salesforce::wire::{ApiError, Row};
 use crate::domain::failure::Trouble;
@@ -71,10 +72,13 @@ struct State {
 impl Bulk<'_> {
     /// Starts a job if that is worth it, and possible.
     pub(super) async fn begin(&self, object: &Object, of: Listed) -> Result<Option<Job>, Trouble> {
-        let rows = self.reader.count(&object.alive()).await?;
-        if rows <= self.above {
-            return Ok(None);
-        }
+        let rows = match self.reader.count(&object.alive()).await {
+            Ok(rows) if rows <= self.above => return Ok(None),
+            Ok(rows) => Some(rows),
+            // Too many to be counted in time.
+            Err(Halt::TooSlow) => None,
+            Err(Halt::Trouble(trouble)) => return Err(trouble),
+        };
         if let Some(column) = object.columns.iter().find(|column| column.kind == Kind::Compound) {
             let (object, field) = (object.name, &column.asked);
             tracing::info!(object, field, rows, "read page by page: the Bulk API gives no compound field");
@@ -89,7 +93,8 @@ impl Bulk<'_> {
             "lineEnding": "LF",
         });
         let path = format!("{DATA}/jobs/query");
-        let ask = |base: &_| Call::read(request::post_json(base, &path, &query), connection::judge);
+        // Sent twice it makes two jobs, of which one is read and the other ends by itself.
+        let ask = |base: &Url| Call::read(request::post_json(base, &path, &query), connection::judge);
         let response = self.reader.connection.call(ask).await?;
         if !response.status().is_success() {
             let (object, refusal) = (object.name, refusal(&response));
@@ -188,7 +193,7 @@ impl Bulk<'_> {
             let rows = most.to_string();
             let mut query = vec![("maxRecords", rows.as_str())];
             query.extend(job.locator.as_deref().map(|locator| ("locator", locator)));
-            let ask = |base: &_| {
+            let ask = |base: &Url| {
                 let mut request = request::get(base, &path, &query);
                 request.headers_mut().insert(ACCEPT, HeaderValue::from_static("text/csv"));
                 Call::read(request, judge)
@@ -203,7 +208,7 @@ impl Bulk<'_> {
     /// A job that was read to its end is kept for days otherwise. It is no harm if this fails.
     async fn delete(&self, job: &Id) {
         let path = format!("{DATA}/jobs/query/{job}");
-        let ask = |base: &_| Call::read(request::delete(base, &path), connection::judge);
+        let ask = |base: &Url| Call::read(request::delete(base, &path), connection::judge);
         let deleted = self.reader.connection.call(ask).await;
         let status = deleted.map(|response| response.status().as_u16());
         tracing::debug!(%job, ?status, "a bulk job that is read was deleted");
@@ -220,4 +225,220 @@ fn judge(response: &Response) -> Verdict {
 fn refusal(response: &Response) -> String {
     let code = ApiError::first(response).map(|error| error.code).unwrap_or_default();
     format!("HTTP {} {code}", response.status().as_u16()).trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::crm::salesforce::Salesforce;
+    use crate::crm::salesforce::describe::{Shape, Shapes};
+    use crate::crm::salesforce::query::LIMIT;
+    use crate::crm::salesforce::rig::{id, row, rows, showing, slow};
+    use crate::crm::script::{Script, answer, too_large, with};
+    use crate::domain::record::{Page, Resume};
+    use crate::sync::source::{ContactSource, Detail};
+
+    const CONTACTS: &str = r#"{"part":"contacts"}"#;
+    const JOB: &str = "750Da00000xnAiyIAE";
+
+    /// An org of three thousand, of which the first page was seen.
+    fn large(answers: impl IntoIterator<Item = Response>) -> (Arc<Script>, Salesforce) {
+        of_kind(Kind::Text, [rows((0..LIMIT).map(row)), counted(3_000)].into_iter().chain(answers))
+    }
+
+    fn of_kind(kind: Kind, answers: impl IntoIterator<Item = Response>) -> (Arc<Script>, Salesforce) {
+        let shape = Shape::of([("Email", kind), ("Account.Name", Kind::Text), ("Vip__c", Kind::Bool)]);
+        let arrange = |settings: &mut crate::crm::salesforce::Settings, wanted: &mut crate::crm::Wanted| {
+            settings.bulk_above = 2_500;
+            wanted.fields.extend(["Account.Name", "Vip__c"].map(str::to_owned));
+        };
+        showing(Shapes { contact: shape, ..Shapes::default() }, arrange, answers)
+    }
+
+    fn counted(rows: u64) -> Response {
+        answer(200, json!({"totalSize": rows, "done": true, "records": []}))
+    }
+
+    fn job(state: &str, rows: impl Into<Option<u64>>) -> Response {
+        let rows = rows.into();
+        answer(200, json!({"id": JOB, "state": state, "numberRecordsProcessed": rows}))
+    }
+
+    fn set(numbers: std::ops::Range<usize>, locator: &str) -> Response {
+        let lines =
+            numbers.clone().map(|n| format!("\"{}\",\"2026-11-02T09:15:41.000Z\",\"Acme\",\"\",\"true\"\n", id(n)));
+        let table =
+            format!("\"Id\",\"SystemModstamp\",\"Account.Name\",\"Email\",\"Vip__c\"\n{}", lines.collect::<String>());
+        let count = numbers.len().to_string();
+        with(with(answer(200, table), "sforce-numberofrecords", &count), "sforce-locator", locator)
+    }
+
+    fn gone() -> Response {
+        answer(404, r#"[{"errorCode":"NOT_FOUND","message":"The requested resource does not exist"}]"#)
+    }
+
+    async fn page(salesforce: &Salesforce, place: Option<Resume>) -> Result<Page, Trouble> {
+        salesforce.everyone(Detail::Records, place).await
+    }
+
+    fn place(text: &str) -> Option<Resume> {
+        Some(Resume(text.to_owned()))
+    }
+
+    fn at(page: &Page) -> &str {
+        page.next.as_ref().map_or("the end", |place| &place.0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_first_reading_is_a_job_whose_sets_are_read_to_the_word_null() {
+        let (script, salesforce) = large([
+            job("UploadComplete", None),
+            job("InProgress", 0),
+            job("JobComplete", 3),
+            set(0..2, "MTAwMDA"),
+            set(2..3, "null"),
+            answer(204, ""),
+        ]);
+        let begun = page(&salesforce, place(CONTACTS)).await.unwrap();
+        assert!(begun.sightings.is_empty() && at(&begun).contains(JOB), "{begun:?}");
+        let first = page(&salesforce, begun.next).await.unwrap();
+        // A fresh start knows nothing but the place.
+        let last = page(&salesforce, first.next.clone()).await.unwrap();
+        assert_eq!((first.sightings.len(), last.sightings.len(), at(&last)), (2, 1, "the end"));
+        let record = first.sightings[0].record.as_ref().unwrap();
+        assert_eq!(
+            Value::Object(record.fields.clone()),
+            json!({"Account.Name": "Acme", "Email": null, "Vip__c": true})
+        );
+        assert_eq!(record.modified.unwrap().to_rfc3339(), "2026-11-02T09:15:41+00:00");
+        let asked = script.asked();
+        assert_eq!(asked[2].soql(), "SELECT COUNT() FROM Contact");
+        let query = "SELECT Id,SystemModstamp,Account.Name,Email,Vip__c FROM Contact";
+        assert_eq!((&asked[3].json()["query"], &asked[3].json()["operation"]), (&json!(query), &json!("query")));
+        let results = format!("/services/data/v66.0/jobs/query/{JOB}/results");
+        assert_eq!((asked[6].url.path(), asked[6].query("locator")), (results.as_str(), None));
+        assert_eq!(
+            (asked[6].query("maxRecords").as_deref(), &asked[6].headers["accept"]),
+            (Some("5000"), &HeaderValue::from_static("text/csv"))
+        );
+        assert_eq!(asked[7].query("locator").as_deref(), Some("MTAwMDA"));
+        assert_eq!(asked[8].url.path(), results.trim_end_matches("/results"), "the job is deleted in the end");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_small_first_reading_is_walked_and_a_sweep_always() {
+        let full = || rows((0..LIMIT).map(row));
+        for (detail, answers) in [
+            (Detail::Records, vec![rows([row(1)])]),
+            (Detail::Records, vec![full(), counted(2_500)]),
+            (Detail::Stamps, vec![full()]),
+        ] {
+            let (script, salesforce) = of_kind(Kind::Text, answers);
+            let page = salesforce.everyone(detail, place(CONTACTS)).await.unwrap();
+            assert!(!page.sightings.is_empty());
+            script.asked();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rows_too_many_to_be_counted_in_time_are_many() {
+        let (script, salesforce) =
+            of_kind(Kind::Text, [rows((0..LIMIT).map(row)), slow(), job("UploadComplete", None)]);
+        assert!(at(&page(&salesforce, place(CONTACTS)).await.unwrap()).contains(JOB));
+        script.asked();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_job_and_a_compound_field_leave_it_to_a_walk() {
+        let quota = answer(
+            400,
+            r#"[{"errorCode":"EXCEEDEDQUOTA","message":"Max bulk v2 query jobs (10000) has been reached"}]"#,
+        );
+        let off = answer(403, r#"[{"errorCode":"API_DISABLED_FOR_ORG","message":"off"}]"#);
+        for refused in [quota, off] {
+            let (script, salesforce) = large([refused]);
+            assert_eq!(page(&salesforce, place(CONTACTS)).await.unwrap().sightings.len(), LIMIT);
+            script.asked();
+        }
+        let (script, salesforce) = of_kind(Kind::Compound, [rows((0..LIMIT).map(row)), counted(3_000), rows([])]);
+        let walked = page(&salesforce, place(CONTACTS)).await.unwrap();
+        assert_eq!(walked.sightings.len(), LIMIT);
+        assert_eq!(at(&page(&salesforce, walked.next).await.unwrap()), "the end");
+        script.asked();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_job_that_is_lost_is_begun_anew_and_after_three_it_is_a_walk() {
+        let lost = [gone(), job("Failed", None), job("Aborted", None)];
+        let [first, second, third] = lost;
+        let begin = || job("UploadComplete", None);
+        let (script, salesforce) = large([begin(), first, begin(), second, begin(), third, rows((0..LIMIT).map(row))]);
+        let mut next = place(CONTACTS);
+        for attempt in 1..=3 {
+            let page = page(&salesforce, next).await.unwrap();
+            assert!(page.sightings.is_empty() && at(&page).contains(&format!("\"attempt\":{attempt}")), "{page:?}");
+            next = page.next;
+        }
+        let given_up = page(&salesforce, next).await.unwrap();
+        let walked = page(&salesforce, given_up.next).await.unwrap();
+        assert_eq!(walked.sightings.len(), LIMIT, "and nobody is counted for a fourth job");
+        script.asked();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn results_that_may_have_been_cut_are_no_end() {
+        let headless = |name: &str| {
+            let mut set = set(0..2, "null");
+            set.headers_mut().remove(name);
+            set
+        };
+        let resumed =
+            format!(r#"{{"part":"bulk","job":"{JOB}","of":"contacts","attempt":1,"locator":"MTA","read":3,"rows":5}}"#);
+        let quiet = resumed.replace(",\"rows\":5", "");
+        for (what, place_text, set, whole) in [
+            ("whole", &resumed, set(0..2, "null"), true),
+            ("fewer rows than the job has", &resumed, set(0..1, "null"), false),
+            ("fewer rows than the set says", &resumed, with(set(0..2, "null"), "sforce-numberofrecords", "3"), false),
+            ("a count that is not there is not zero", &resumed, headless("sforce-numberofrecords"), true),
+            ("no count of the job is not zero either", &quiet, set(0..1, "null"), true),
+            ("no locator is not the end", &resumed, headless("sforce-locator"), false),
+            ("the same locator again", &resumed, set(0..2, "MTA"), false),
+            ("no content", &quiet, with(answer(204, ""), "sforce-locator", "null"), false),
+            ("an empty set that goes on", &resumed, set(0..0, "MTB"), false),
+            ("a locator that is forgotten", &resumed, gone(), false),
+            ("another version", &resumed, answer(409, "[]"), false),
+            ("no table", &resumed, with(answer(200, "003A,x\n"), "sforce-locator", "null"), false),
+        ] {
+            let then = if whole { gone() } else { job("UploadComplete", None) };
+            let (script, salesforce) = of_kind(Kind::Text, [set, then]);
+            let page = page(&salesforce, place(place_text)).await.unwrap();
+            assert_eq!((page.sightings.is_empty(), at(&page) == "the end"), (!whole, whole), "{what}");
+            script.asked();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sets_that_are_too_large_are_asked_for_in_smaller_ones() {
+        let resumed =
+            format!(r#"{{"part":"bulk","job":"{JOB}","of":"contacts","attempt":1,"locator":"MTA","read":3}}"#);
+        let (script, salesforce) = of_kind(Kind::Text, [too_large(), set(0..2, "MTB")]);
+        assert_eq!(page(&salesforce, place(&resumed)).await.unwrap().sightings.len(), 2);
+        assert_eq!(script.asked()[2].query("maxRecords").as_deref(), Some("1250"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_job_is_waited_for_with_growing_pauses_and_not_for_ever() {
+        let waiting = (0..125).map(|_| job("InProgress", 0));
+        let (script, salesforce) = of_kind(Kind::Text, waiting);
+        let resumed = format!(r#"{{"part":"bulk","job":"{JOB}","of":"contacts","attempt":1}}"#);
+        let began = salesforce.clock.instant();
+        let trouble = page(&salesforce, place(&resumed)).await.unwrap_err();
+        assert!(trouble.passes() && trouble.to_string().contains(JOB), "{trouble}");
+        assert!((3_600..3_700).contains(&(salesforce.clock.instant() - began).as_secs()));
+        script.asked();
+    }
 }

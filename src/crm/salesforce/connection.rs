@@ -14,6 +14,7 @@ use crate::crm::salesforce::auth::{Auth, Login};
 use crate::crm::salesforce::budget::Budget;
 use crate::crm::salesforce::wire;
 use crate::domain::failure::Trouble;
+use crate::domain::spending::Spending;
 use crate::http::body;
 use crate::http::client::{Call, Upstream};
 use crate::http::pacer::PacerSettings;
@@ -51,8 +52,13 @@ impl Connection {
     }
 
     /// Hears what this source has used of the day so far.
-    pub(super) fn spent(&self, requests: u64) {
-        self.budget.used(requests);
+    pub(super) fn spent(&self, spending: Spending) {
+        self.budget.used(spending);
+    }
+
+    /// What the org has a day, where it has said so.
+    pub(super) fn daily_limit(&self) -> Option<u64> {
+        self.budget.org()
     }
 
     /// A GET of a path of the API, host-relative.
@@ -235,7 +241,7 @@ mod tests {
         });
         let connection = open(Arc::clone(&network) as _);
         // Ten a day: six before now, a login, a request, and two of the four tries of a call that is answered with 503.
-        connection.spent(6);
+        connection.spent(Spending { requests: 6, limit: None });
         connection.get("/x", &[]).await.unwrap();
         let Err(Trouble::NotSent { cause, .. }) = connection.get("/x", &[]).await else { panic!("the day is used up") };
         assert!(cause.contains("budget_share"), "{cause}");

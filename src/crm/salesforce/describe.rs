@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -124,27 +125,11 @@ pub(super) struct Shapes {
     pub account: Option<Shape>,
 }
 
-#[cfg(test)]
-impl Shapes {
-    /// All that this map reads, as text.
-    pub(super) fn all(wanted: &crate::crm::Wanted) -> Self {
-        let mut shapes = Self { lead: Some(Shape::default()), account: Some(Shape::default()), ..Self::default() };
-        for field in &wanted.fields {
-            shapes.contact.put(field, Kind::Text);
-            shapes
-                .lead
-                .iter_mut()
-                .for_each(|lead| lead.put(crate::crm::salesforce::objects::on_lead(field), Kind::Text));
-        }
-        shapes
-    }
-}
-
 /// What the org's objects show, as described last.
 pub(super) struct Describe {
     connection: Connection,
     clock: Clock,
-    leads: bool,
+    leads: AtomicBool,
     accounts: bool,
     /// Held while it is asked, so that all who wait share one answer.
     known: Mutex<Option<(Instant, Arc<Shapes>)>>,
@@ -153,7 +138,7 @@ pub(super) struct Describe {
 impl Describe {
     /// Describes Contact, and these where they are read.
     pub(super) fn new(connection: Connection, clock: Clock, leads: bool, accounts: bool) -> Self {
-        Self { connection, clock, leads, accounts, known: Mutex::default() }
+        Self { connection, clock, leads: leads.into(), accounts, known: Mutex::default() }
     }
 
     /// These, without asking anybody.
@@ -178,6 +163,13 @@ impl Describe {
         }
     }
 
+    /// From now on Lead too, though leads are not listed: one that is known from before is asked for.
+    pub(super) async fn leads_too(&self) {
+        if !self.leads.swap(true, Ordering::Relaxed) {
+            self.forget().await;
+        }
+    }
+
     /// What they show now.
     pub(super) async fn afresh(&self) -> Result<Arc<Shapes>, Trouble> {
         self.forget().await;
@@ -195,7 +187,7 @@ impl Describe {
         if let Some(parent) = contact.parents.get_mut("account").filter(|_| self.accounts) {
             *parent = Some(Arc::new(account.clone().unwrap_or_default()));
         }
-        let lead = if self.leads { self.describe("Lead").await? } else { None };
+        let lead = if self.leads.load(Ordering::Relaxed) { self.describe("Lead").await? } else { None };
         Ok(Shapes { contact, lead, account })
     }
 

@@ -125,3 +125,98 @@ fn walking(of: Listed, walk: Walk) -> InEveryone {
 fn sightings(rows: &[Row], object: &Object) -> Result<Vec<Sighting>, Trouble> {
     rows.iter().map(|row| Ok(Shown::read(row, &object.columns)?.sighting())).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crm::Wanted;
+    use crate::crm::salesforce::rig::{converted, deleted, id, lead, lead_id, logged_in, row, rows, slow, told};
+    use crate::crm::salesforce::{Salesforce, Settings};
+    use crate::crm::script::Asked;
+    use crate::sync::source::ContactSource;
+
+    fn with_leads(settings: &mut Settings, _: &mut Wanted) {
+        settings.leads = true;
+    }
+
+    async fn pages(salesforce: &Salesforce, detail: Detail) -> Vec<Vec<String>> {
+        let (mut resume, mut pages) = (None, Vec::new());
+        loop {
+            let page = salesforce.everyone(detail, resume).await.unwrap();
+            pages.push(told(&page));
+            resume = page.next;
+            if resume.is_none() {
+                return pages;
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_a_person_no_longer_comes_before_who_is_one() {
+        for (detail, none) in [(Detail::Records, ""), (Detail::Stamps, " -")] {
+            let (script, salesforce) = logged_in(
+                with_leads,
+                [
+                    rows([deleted(row(1), Some(id(2))), deleted(row(3), None)]),
+                    rows([row(2)]),
+                    rows([converted(lead(1), Some(id(2))), lead(9)]),
+                    rows([row(2)]),
+                    rows([lead(2)]),
+                    rows([row(2), row(4)]),
+                ],
+            );
+            let expected = [
+                vec![format!("{} for {}", id(2), id(1)), format!("{} left", id(3))],
+                vec![format!("{} for {}", id(2), lead_id(1))],
+                vec![format!("{}{none}", lead_id(2))],
+                vec![format!("{}{none}", id(2)), format!("{}{none}", id(4))],
+            ];
+            assert_eq!(pages(&salesforce, detail).await, expected);
+            let asked: Vec<String> = script.asked().iter().skip(1).map(Asked::soql).collect();
+            let ends = |n: usize, end: &str| assert!(asked[n].ends_with(end), "{}", asked[n]);
+            ends(0, "FROM Contact WHERE IsDeleted = true ORDER BY Id ASC LIMIT 2000");
+            ends(2, "FROM Lead WHERE (IsDeleted = true OR IsConverted = true) ORDER BY Id ASC LIMIT 2000");
+            ends(4, "FROM Lead WHERE IsConverted = false ORDER BY Id ASC LIMIT 2000");
+            ends(5, "FROM Contact ORDER BY Id ASC LIMIT 2000");
+            let fields = if detail == Detail::Records { "Id,SystemModstamp,Email " } else { "Id,SystemModstamp " };
+            assert!(asked[5].contains(&format!("SELECT {fields}FROM")), "{}", asked[5]);
+            assert!(asked[1].contains("Email FROM Contact"), "a survivor is whole: {}", asked[1]);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn everyone_is_walked_by_the_servers_last_id() {
+        let answers = [rows([]), rows((0..LIMIT).map(row)), rows([])];
+        let (script, salesforce) = logged_in(|_, _| {}, answers);
+        let pages = pages(&salesforce, Detail::Stamps).await;
+        assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [0, LIMIT, 0]);
+        assert!(script.asked()[3].soql().contains(&format!("WHERE Id > '{}' ORDER BY Id", id(LIMIT - 1))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_walk_the_server_gives_up_on_is_never_an_empty_list() {
+        let (_, salesforce) = logged_in(|_, _| {}, (0..6).map(|_| slow()));
+        assert_eq!(salesforce.everyone(Detail::Stamps, None).await.unwrap_err().code(), "answer_lost");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_that_ends_where_it_began_is_trouble() {
+        let full = || rows((0..LIMIT).map(row));
+        let (_, salesforce) = logged_in(|_, _| {}, [full(), full()]);
+        let contacts = Some(Resume(r#"{"part":"contacts"}"#.into()));
+        let first = salesforce.everyone(Detail::Stamps, contacts).await.unwrap();
+        assert_eq!(salesforce.everyone(Detail::Stamps, first.next).await.unwrap_err().code(), "unexpected_answer");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_in_leads_that_are_no_longer_read_goes_on_with_contacts() {
+        let job = r#"{"part":"bulk","job":"750Da00000xnAiy","of":"leads","attempt":1}"#;
+        for place in [r#"{"part":"left_leads"}"#, r#"{"part":"leads","after":"00QDa00000xnAiy"}"#, job] {
+            let (script, salesforce) = logged_in(|_, _| {}, [rows([row(1)])]);
+            let page = salesforce.everyone(Detail::Records, Some(Resume(place.into()))).await.unwrap();
+            let page = salesforce.everyone(Detail::Records, page.next).await.unwrap();
+            assert_eq!((told(&page), page.next), (vec![id(1)], None));
+            script.asked();
+        }
+    }
+}

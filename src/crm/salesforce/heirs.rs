@@ -70,7 +70,8 @@ impl People {
         let gone = if person.deleted { Now::Gone } else { Now::Unknown };
         let (mut way, mut at) = (Vec::new(), person);
         while let Some(next) = &at.became {
-            if way.contains(&at.id) {
+            // Longer than everybody who is known: it goes round in a circle.
+            if way.len() > self.known.len() {
                 return gone;
             }
             way.push(at.id.clone());
@@ -116,5 +117,174 @@ impl People {
         // Each is handed out once: whoever was taken already is no longer there to be taken.
         let everyone = first.into_iter().chain(themselves).filter_map(|id| self.known.remove(&id));
         Page { sightings: everyone.map(Shown::sighting).collect(), departed, next: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::crm::salesforce::rig::{converted, deleted, id, lead, lead_id, logged_in, open, row, rows, token, told};
+
+    /// A row as the listing or an answer by id shows it.
+    fn shown(row: &Value) -> Shown {
+        Shown::read(row.as_object().unwrap(), &[]).unwrap()
+    }
+
+    async fn page_of(listed: &[Value], answers: Vec<Vec<Value>>) -> (Vec<String>, usize) {
+        // Without a question there is no login either.
+        let login = (!answers.is_empty()).then(|| token("t1", "acme.my.salesforce.com"));
+        let (script, salesforce) = open(login.into_iter().chain(answers.into_iter().map(rows)));
+        let objects = salesforce.objects().await.unwrap();
+        let page = page(&salesforce.reader, &objects, listed.iter().map(shown).collect()).await.unwrap();
+        (told(&page), script.asked().len().saturating_sub(1))
+    }
+
+    /// What it is about, what is listed, what is answered to each question, and what the page says.
+    type Case = (&'static str, Vec<Value>, Vec<Vec<Value>>, Vec<String>);
+
+    async fn hold(cases: Vec<Case>) {
+        for (what, listed, answers, expected) in cases {
+            let asked = answers.len();
+            assert_eq!(page_of(&listed, answers).await, (expected, asked), "{what}");
+        }
+    }
+
+    fn left(id: String) -> String {
+        id + " left"
+    }
+
+    fn heir(id: &str, losers: &[String]) -> String {
+        format!("{id} for {}", losers.join(" "))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loser_hands_over_to_whoever_lives_at_the_end() {
+        hold(vec![
+            (
+                "the survivor is in sight: no request, once, first",
+                vec![row(3), row(2), deleted(row(1), Some(id(2)))],
+                vec![],
+                vec![heir(&id(2), &[id(1)]), id(3)],
+            ),
+            (
+                "the survivor is not in sight",
+                vec![deleted(row(1), Some(id(2)))],
+                vec![vec![row(2)]],
+                vec![heir(&id(2), &[id(1)])],
+            ),
+            (
+                "two losers, one survivor",
+                vec![deleted(row(1), Some(id(3))), deleted(row(2), Some(id(3)))],
+                vec![vec![row(3)]],
+                vec![heir(&id(3), &[id(1), id(2)])],
+            ),
+            (
+                "a chain: whoever is on the way is replaced as well",
+                vec![deleted(row(1), Some(id(2)))],
+                vec![vec![deleted(row(2), Some(id(3)))], vec![row(3)]],
+                vec![heir(&id(3), &[id(1), id(2)])],
+            ),
+            (
+                "a lead's contact that lost a merge since",
+                vec![converted(lead(1), Some(id(2)))],
+                vec![vec![deleted(row(2), Some(id(3)))], vec![row(3)]],
+                vec![heir(&id(3), &[lead_id(1), id(2)])],
+            ),
+            (
+                "a lead merged into one that was converted",
+                vec![deleted(lead(1), Some(lead_id(2)))],
+                vec![vec![converted(lead(2), Some(id(3)))], vec![row(3)]],
+                vec![heir(&id(3), &[lead_id(1), lead_id(2)])],
+            ),
+            (
+                "a converted lead in the bin is still its contact",
+                vec![deleted(converted(lead(1), Some(id(3))), None)],
+                vec![vec![row(3)]],
+                vec![heir(&id(3), &[lead_id(1)])],
+            ),
+        ])
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_no_heir_has_left_if_the_bin_says_so() {
+        hold(vec![
+            ("nobody left", vec![row(1), row(2)], vec![], vec![id(1), id(2)]),
+            ("deleted", vec![deleted(row(1), None)], vec![], vec![left(id(1))]),
+            (
+                "the end of the chain is deleted",
+                vec![deleted(row(1), Some(id(2))), converted(lead(5), Some(id(2)))],
+                vec![vec![deleted(row(2), None)]],
+                vec![left(id(1)), left(lead_id(5))],
+            ),
+            (
+                "a survivor who is not shown: the loser is in the bin, of the lead nothing is known",
+                vec![deleted(row(1), Some(id(2))), converted(lead(5), Some(id(2))), converted(lead(6), None)],
+                vec![vec![]],
+                vec![left(id(1))],
+            ),
+            (
+                "round in a circle",
+                vec![deleted(row(1), Some(id(2)))],
+                vec![vec![deleted(row(2), Some(id(1)))]],
+                vec![left(id(1))],
+            ),
+            (
+                "a winner that is named by one who is not in the bin has won nothing",
+                vec![json!({"Id": id(1), "IsDeleted": false, "MasterRecordId": id(2)})],
+                vec![],
+                vec![format!("{}?", id(1))],
+            ),
+        ])
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_chain_without_end_is_not_followed_for_ever_and_proves_nothing() {
+        let answers = (2..2 + STEPS).map(|n| vec![deleted(row(n), Some(id(n + 1)))]).collect();
+        assert_eq!(page_of(&[deleted(row(1), Some(id(2)))], answers).await, (Vec::new(), STEPS));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_survivor_outside_the_listing_is_asked_for_with_its_fields_and_among_the_deleted() {
+        let (script, salesforce) = logged_in(|_, _| {}, [rows([row(2)])]);
+        let objects = salesforce.objects().await.unwrap();
+        let listed = vec![shown(&deleted(row(1), Some(id(2))))];
+        let page = page(&salesforce.reader, &objects, listed).await.unwrap();
+        assert_eq!(page.sightings[0].record.as_ref().unwrap().fields["Email"], Value::Null);
+        let asked = script.asked();
+        assert!(asked[1].url.path().ends_with("/queryAll"), "it may have been merged away itself");
+        assert!(asked[1].soql().contains("MasterRecordId,Email FROM Contact WHERE Id IN"), "{}", asked[1].soql());
+    }
+
+    proptest! {
+        /// Merges as they may stand, each number into another or into nobody: everybody is told of once, and no
+        /// survivor without all who lead to them.
+        #[test]
+        fn nobody_is_lost_and_nobody_comes_twice(winners in proptest::collection::vec(0_usize..12, 1..10)) {
+            let person = |n: usize| match winners[n] {
+                winner if winner == n || winner > 10 => row(n),
+                10 => deleted(row(n), None),
+                winner => deleted(row(n), Some(id(winner))),
+            };
+            let listed: Vec<Shown> = (0..winners.len()).map(|n| shown(&person(n))).collect();
+            let order: Vec<Id> = listed.iter().map(|person| person.id.clone()).collect();
+            let mut people = People { known: HashMap::new(), asked: HashSet::new() };
+            people.learn(listed);
+            people.asked = people.not_yet_asked().into_iter().collect();
+            let page = people.page(&order);
+            let mut told: Vec<String> = page.departed.iter().map(|departed| departed.id.clone()).collect();
+            for sighting in &page.sightings {
+                told.push(sighting.id.clone());
+                told.extend(sighting.record.iter().flat_map(|record| record.supersedes.clone()));
+            }
+            let mut everybody: Vec<String> = order.iter().map(Id::to_string).collect();
+            told.sort();
+            everybody.sort();
+            prop_assert_eq!(told, everybody);
+        }
     }
 }

@@ -106,10 +106,21 @@ impl Needs {
             return;
         };
         for field in self.wanted.fields.iter().filter(|field| !lead.shows(on_lead(field))) {
-            findings.push(Finding::note(
-                format!("the map reads {field}, which a Lead has not or hides: it is left out there"),
-                "nothing, if leads do without it; grant field-level security for it on Lead otherwise",
-            ));
+            let (what, name) = ("which Lead has not or hides from the integration user", on_lead(field));
+            findings.push(if self.wanted.optional.contains(field) {
+                Finding::note(
+                    format!("the map reads {field}, {what}: it is left out there"),
+                    "nothing, as the rule is optional; grant field-level security if it should be read",
+                )
+            } else {
+                Finding::fault(
+                    format!("the map reads {field}, {what}"),
+                    format!(
+                        "grant it field-level security for {name} of Lead, make that field, or mark the rule \
+                         `optional = true`"
+                    ),
+                )
+            });
         }
     }
 
@@ -280,12 +291,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lead_may_lack_fields_and_calls_its_company_otherwise() {
-        let map = Needs { leads: true, ..needs(&["Account.Name", "Department"], &[]) };
+    async fn a_lead_may_lack_what_is_optional_and_calls_its_company_otherwise() {
+        let map = Needs { leads: true, ..needs(&["Account.Name", "Department"], &["Department"]) };
         let contact = || described(&[account_id(), text("Department")]);
         let lead = described(&[text("Company")]);
         let one = found(&map, [contact(), described(&[text("Name")]), lead]).await;
         assert_one(&one, Weight::Note, &["Department", "Lead"]);
+        let strict = Needs { leads: true, ..needs(&["Account.Name", "Department"], &[]) };
+        let lead = described(&[text("Company")]);
+        let one = found(&strict, [contact(), described(&[text("Name")]), lead]).await;
+        assert_one(&one, Weight::Fault, &["Department", "of Lead", "optional = true"]);
         let one = found(&map, [contact(), described(&[text("Name")]), hidden()]).await;
         assert_one(&one, Weight::Fault, &["Lead is not visible", "leads = false"]);
     }

@@ -6,11 +6,11 @@
 //! `Account.BillingCountry`, `Owner.Email`). Values are as JSON has them; a field the integration user may not see
 //! fails the reading by name. A Lead answers for its account with its own fields (`Company` for `Account.Name`).
 //!
-//! What is read: [`objects`] (which fields of what), [`query`] (as SOQL), [`describe`] (what the org shows) and
-//! [`inspection`] (whether that is enough). How: [`auth`] (with an [`assertion`]), [`connection`] (within a [`budget`]),
-//! [`reader`] (a query to its end), [`wire`] (its JSON), [`refusal`] (a login's). When: [`changes`] (a window, with the people of
-//! changed [`accounts`]), [`everyone`] (a backfill, a sweep, with [`bulk`] jobs and their [`table`]s), up to a [`bound`],
-//! at a [`place`]. Who a merged or converted one is now: [`heirs`]. What is written: [`writing`].
+//! What is read: `objects` (which fields of what), `query` (as SOQL), `describe` (what the org shows) and `inspection`
+//! (whether that is enough). How: `auth` (with an `assertion`), `connection` (within a `budget`), `reader` (a query to its
+//! end), `wire` (its JSON), `refusal` (a login's). When: `changes` (a window, with the people of changed `accounts`),
+//! `everyone` (a backfill, a sweep, with `bulk` jobs and their `table`s), up to a `bound`, at a `place`. Who a merged or
+//! converted one is now: `heirs`. What is written: `writing`.
 
 mod accounts;
 mod assertion;
@@ -60,6 +60,7 @@ use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
 use crate::domain::finding::Finding;
 use crate::domain::record::{Account, Page, Record, Resume, Window};
+use crate::domain::spending::Spending;
 use crate::http::transport::Transport;
 use crate::sync::source::{ContactSource, Detail, PropstreetIdField};
 
@@ -82,6 +83,8 @@ pub struct Settings {
     pub person_accounts: bool,
     /// A first reading of more rows than this goes through the Bulk API.
     pub bulk_above: u64,
+    /// The most rows one query asks for, at most [`query::LIMIT`].
+    pub rows_per_query: usize,
     /// Percent of the org's requests a day that this source may use.
     pub budget_share: u32,
     /// The field that shall hold Propstreet's id, by its API name on Contact.
@@ -98,6 +101,7 @@ impl Settings {
             leads: false,
             person_accounts: true,
             bulk_above: 200_000,
+            rows_per_query: query::LIMIT,
             budget_share: 20,
             write_back: None,
         }
@@ -124,14 +128,15 @@ impl Salesforce {
         clock: Clock,
         dice: Dice,
     ) -> Self {
-        let Settings { base_url, auth, leads, person_accounts, bulk_above, budget_share, write_back } = settings;
+        let Settings { base_url, auth, leads, person_accounts, bulk_above, rows_per_query, budget_share, write_back } =
+            settings;
         let connection = Connection::new(base_url, auth, budget_share, transport, clock.clone(), dice);
         let accounts = person_accounts || wanted.fields.iter().any(|field| objects::of_account(field));
         let describe = Arc::new(Describe::new(connection.clone(), clock.clone(), leads, accounts));
         let writing = |field| Writing::new(connection.clone(), Arc::clone(&describe), field);
         Self {
             writing: write_back.clone().map(writing),
-            reader: Reader::new(connection.clone()),
+            reader: Reader::new(connection.clone(), rows_per_query),
             needs: Needs { wanted, leads, field: write_back },
             describe,
             bound: Bound::new(clock.clone()),
@@ -221,6 +226,9 @@ impl ContactSource for Salesforce {
 
     fn fetch(&self, ids: Vec<String>) -> BoxFuture<'_, Result<Vec<Record>, Trouble>> {
         async move {
+            if ids.iter().any(|id| id.starts_with(objects::LEAD)) {
+                self.describe.leads_too().await;
+            }
             let read = |objects: Objects| {
                 let ids = ids.clone();
                 async move { self.by_ids(&objects, &ids).await }.boxed()
@@ -242,8 +250,12 @@ impl ContactSource for Salesforce {
         self.reader.connection.upstream.server_now()
     }
 
-    fn spent(&self, requests: u64) {
-        self.reader.connection.spent(requests);
+    fn spent(&self, spending: Spending) {
+        self.reader.connection.spent(spending);
+    }
+
+    fn daily_limit(&self) -> Option<u64> {
+        self.reader.connection.daily_limit()
     }
 
     fn field(&self) -> Option<&dyn PropstreetIdField> {

@@ -20,6 +20,9 @@ const OF_A_LEAD: [(&str, &str); 7] = [
     ("Account.BillingPostalCode", "PostalCode"),
 ];
 
+/// How the ids of leads begin.
+pub(super) const LEAD: &str = "00Q";
+
 /// Room for the conditions of a query, beside its fields.
 const CONDITIONS: usize = 1_000;
 
@@ -83,7 +86,7 @@ impl Objects {
         };
         let lead = Object {
             name: "Lead",
-            prefix: "00Q",
+            prefix: LEAD,
             columns: shapes.lead.as_ref().map(|shape| of_lead(wanted, shape)).unwrap_or_default(),
             own: "Id,SystemModstamp,IsDeleted,MasterRecordId,IsConverted,ConvertedContactId",
             listed: None,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::crm::salesforce::connection::{Connection, DATA};
 use crate::crm::salesforce::id::Id;
-use crate::crm::salesforce::query::{LIMIT, Query};
+use crate::crm::salesforce::query::Query;
 use crate::crm::salesforce::wire::{self, Row};
 use crate::domain::failure::Trouble;
 use crate::http::body;
@@ -14,7 +14,9 @@ use crate::http::body;
 /// Reads rows of one org.
 pub(super) struct Reader {
     pub connection: Connection,
-    /// Rows asked for at once. Fewer after an answer that was too large to take, and more again after each that was not.
+    /// The most rows asked for at once.
+    most: usize,
+    /// Rows asked for at once now. Fewer after an answer that was too large to take, and more again after each that was not.
     limit: AtomicUsize,
 }
 
@@ -58,8 +60,8 @@ enum Followed {
 }
 
 impl Reader {
-    pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, limit: AtomicUsize::new(LIMIT) }
+    pub(super) fn new(connection: Connection, most: usize) -> Self {
+        Self { connection, most, limit: AtomicUsize::new(most) }
     }
 
     /// The first rows of a query, at most `most`.
@@ -68,7 +70,7 @@ impl Reader {
         loop {
             match self.run(query, Some(limit)).await {
                 Ok(rows) => {
-                    self.limit.fetch_max((limit * 2).min(LIMIT), Ordering::Relaxed);
+                    self.limit.fetch_max((limit * 2).min(self.most), Ordering::Relaxed);
                     return Ok(Rows { more: rows.len() >= limit, rows });
                 }
                 Err(Halt::Trouble(Trouble::TooLarge(_))) if limit > 1 => {}
@@ -99,12 +101,13 @@ impl Reader {
     }
 
     /// How many rows a query has.
-    pub(super) async fn count(&self, query: &Query) -> Result<u64, Trouble> {
+    pub(super) async fn count(&self, query: &Query) -> Result<u64, Halt> {
         let response = self.connection.get(&path(query), &[("q", &query.counting())]).await?;
-        if !response.status().is_success() {
-            return Err(wire::trouble(&response));
+        match wire::ApiError::first(&response) {
+            Some(error) if error.code == "QUERY_TIMEOUT" => Err(Halt::TooSlow),
+            _ if !response.status().is_success() => Err(wire::trouble(&response).into()),
+            _ => Ok(body::json::<wire::Count>(&response)?.total_size),
         }
-        body::json::<wire::Count>(&response).map(|count| count.total_size)
     }
 
     /// A query that the server forgets half-way is asked once more from its beginning: what it sent so far is no list.
@@ -157,4 +160,118 @@ fn path(query: &Query) -> String {
 
 pub(super) fn over_and_over() -> Trouble {
     Trouble::Protocol("Salesforce sends the same page of a query over and over".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::crm::salesforce::query::LIMIT;
+    use crate::crm::salesforce::rig::{BASE, id, logged_in, row, rows, slow};
+    use crate::crm::script::{Script, answer, too_large};
+    use crate::http::transport::Response;
+
+    const NEXT: &str = "/services/data/v66.0/query/0r8xx1a2B3c4D5e6F7-1000";
+
+    fn opened(answers: impl IntoIterator<Item = Response>) -> (Arc<Script>, Reader) {
+        let (script, salesforce) = logged_in(|_, _| {}, answers);
+        (script, salesforce.reader)
+    }
+
+    fn by_id() -> Query {
+        Query::living("Id,Email", "Contact").after(None)
+    }
+
+    fn limits(script: &Script) -> Vec<String> {
+        let soql = script.asked().into_iter().skip(1).map(|asked| asked.soql());
+        soql.map(|soql| soql.rsplit_once(" LIMIT ").unwrap().1.to_owned()).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn pages_shorter_than_asked_are_followed_until_done() {
+        let (script, reader) = opened([
+            answer(200, json!({"totalSize": 3, "done": false, "nextRecordsUrl": NEXT, "records": [row(1)]})),
+            answer(200, json!({"totalSize": 3, "done": true, "records": [row(2), row(3)]})),
+        ]);
+        let read = reader.rows(&by_id(), LIMIT).await.unwrap();
+        assert_eq!((read.rows.len(), read.more), (3, false));
+        let asked = script.asked();
+        assert_eq!(asked[1].headers["sforce-query-options"], "batchSize=2000");
+        assert_eq!(asked[2].url.as_str(), format!("{BASE}{NEXT}"), "as it is, with no parameters");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_may_have_been_cut_is_trouble() {
+        let to = |locator: &str| {
+            let next = format!("/services/data/v66.0/query/{locator}");
+            answer(200, json!({"totalSize": 9, "done": false, "nextRecordsUrl": next, "records": []}))
+        };
+        for (answers, code) in [
+            (vec![answer(200, json!({"totalSize": 2, "done": false, "records": [row(1)]}))], "unexpected_answer"),
+            (vec![answer(200, json!({"totalSize": 2, "done": true, "records": [row(1)]}))], "answer_lost"),
+            (vec![answer(200, json!({"records": [row(1)]}))], "unexpected_answer"),
+            (vec![answer(200, json!({"done": true}))], "unexpected_answer"),
+            (vec![to("0r8-1"), to("0r8-1")], "unexpected_answer"),
+            (vec![to("0r8-1"), to("0r8-2"), to("0r8-1")], "unexpected_answer"),
+            (vec![answer(400, r#"[{"errorCode":"INVALID_FIELD","message":"No such column 'X__c'"}]"#)], "forbidden"),
+        ] {
+            let (script, reader) = opened(answers);
+            let trouble = Trouble::from(reader.rows(&by_id(), LIMIT).await.err().unwrap());
+            assert_eq!(trouble.code(), code, "{trouble}");
+            script.asked();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_query_forgotten_half_way_begins_anew_once_and_is_never_an_end() {
+        let begun = || answer(200, json!({"totalSize": 2, "done": false, "nextRecordsUrl": NEXT, "records": [row(1)]}));
+        let lost = || answer(400, r#"[{"message":"invalid query locator","errorCode":"INVALID_QUERY_LOCATOR"}]"#);
+        let (script, reader) = opened([begun(), lost(), rows([row(1), row(2)])]);
+        assert_eq!(reader.rows(&by_id(), LIMIT).await.unwrap().rows.len(), 2, "nobody twice");
+        assert_eq!(script.asked()[3].soql(), script.asked()[1].soql());
+        let (script, reader) = opened([begun(), lost(), begun(), lost()]);
+        assert_eq!(Trouble::from(reader.rows(&by_id(), LIMIT).await.err().unwrap()).code(), "answer_lost");
+        script.asked();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_too_large_is_asked_for_in_smaller_pages_and_later_ones_grow_back() {
+        let four = || rows((0..4).map(row));
+        let (script, reader) =
+            opened([too_large(), too_large(), rows((0..125).map(row)), four(), four(), four(), four()]);
+        assert!(reader.rows(&by_id(), LIMIT).await.unwrap().more, "as many as it could give");
+        for _ in 0..4 {
+            assert!(!reader.rows(&by_id(), LIMIT).await.unwrap().more);
+        }
+        assert_eq!(limits(&script), ["2000", "500", "125", "250", "500", "1000", "2000"]);
+        let (script, reader) = opened((0..6).map(|_| too_large()));
+        assert_eq!(Trouble::from(reader.rows(&by_id(), LIMIT).await.err().unwrap()).code(), "too_large");
+        assert_eq!(limits(&script), ["2000", "500", "125", "31", "7", "1"].map(str::to_owned));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_walk_that_is_too_slow_takes_shorter_steps_and_a_window_is_left_to_be_halved() {
+        let (script, reader) = opened([slow(), rows([row(1)])]);
+        assert_eq!(reader.rows(&by_id(), LIMIT).await.unwrap().rows.len(), 1);
+        assert_eq!(limits(&script), ["2000", "500"]);
+        let since = crate::crm::salesforce::query::Since::from("2026-11-02T09:00:00Z".parse().unwrap());
+        let window = Query::living("Id", "Contact").stamped(&since, "2026-11-02T10:00:00Z".parse().unwrap());
+        let (script, reader) = opened([slow()]);
+        assert!(matches!(reader.rows(&window, LIMIT).await, Err(Halt::TooSlow)));
+        script.asked();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_of_ids_that_is_too_much_is_asked_for_in_halves() {
+        let ids: Vec<Id> = (1..4).map(|n| Id::read(&id(n)).unwrap()).collect();
+        let (script, reader) = opened([too_large(), rows([row(1)]), slow(), rows([row(2)]), rows([row(3)])]);
+        let query = Query::living("Id", "Contact");
+        assert_eq!(reader.among(&query, "Id", &ids).await.unwrap().len(), 3);
+        assert!(script.asked()[5].soql().ends_with(&format!("Id IN ('{}')", id(3))));
+        let (_, reader) = opened([too_large()]);
+        assert_eq!(reader.among(&query, "Id", &ids[..1]).await.unwrap_err().code(), "too_large");
+    }
 }

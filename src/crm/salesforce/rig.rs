@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::clock::{Clock, Dice};
 use crate::crm::Wanted;
-use crate::crm::salesforce::describe::{Describe, Shapes};
+use crate::crm::salesforce::describe::{Describe, Kind, Shape, Shapes};
 use crate::crm::salesforce::{Auth, Salesforce, Settings};
 use crate::crm::script::{Asked, Script, answer};
 use crate::domain::identity::salesforce_id;
@@ -38,14 +38,12 @@ pub(super) fn showing(
     (script, Salesforce { describe: Arc::new(Describe::fixed(shapes)), ..salesforce })
 }
 
-/// An org that shows all that the map reads.
 fn arranged(
     arrange: impl FnOnce(&mut Settings, &mut Wanted),
     answers: impl IntoIterator<Item = Response>,
 ) -> (Arc<Script>, Salesforce) {
     let (script, salesforce) = undescribed(arrange, answers);
-    let shapes = Shapes::all(&salesforce.needs.wanted);
-    (script, Salesforce { describe: Arc::new(Describe::fixed(shapes)), ..salesforce })
+    (script, Salesforce { describe: Arc::new(Describe::fixed(shapes())), ..salesforce })
 }
 
 /// An org that is yet to be described.
@@ -61,6 +59,16 @@ pub(super) fn undescribed(
     let clock = Clock::simulated("2026-11-02T10:00:00Z".parse().unwrap());
     let salesforce = Salesforce::new(settings, wanted, Arc::clone(&script) as _, clock, Dice::seeded(1));
     (script, salesforce)
+}
+
+/// What an org shows where nothing else is said.
+fn shapes() -> Shapes {
+    let text = Kind::Text;
+    Shapes {
+        contact: Shape::of([("Email", text), ("Account.Name", text)]),
+        lead: Some(Shape::of([("Email", text), ("Company", text)])),
+        account: Some(Shape::of([("Name", text)])),
+    }
 }
 
 impl Asked {
@@ -117,15 +125,20 @@ pub(super) fn account(number: usize) -> Value {
 /// The same row in the bin; merged into another, if one is named.
 pub(super) fn deleted(mut row: Value, winner: Option<String>) -> Value {
     row["IsDeleted"] = json!(true);
-    row["MasterRecordId"] = json!(winner);
+    row["MasterRecordId"] = winner.into();
     row
 }
 
 /// The same lead as the contact it became.
 pub(super) fn converted(mut row: Value, contact: Option<String>) -> Value {
     row["IsConverted"] = json!(true);
-    row["ConvertedContactId"] = json!(contact);
+    row["ConvertedContactId"] = contact.into();
     row
+}
+
+/// A query that the server gives up on.
+pub(super) fn slow() -> Response {
+    answer(400, r#"[{"message":"Your query request was running for too long.","errorCode":"QUERY_TIMEOUT"}]"#)
 }
 
 /// The answer to a query.

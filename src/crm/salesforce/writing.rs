@@ -61,7 +61,7 @@ struct Due {
 impl Writing {
     /// Writes this field, by its API name on Contact.
     pub(super) fn new(connection: Connection, describe: Arc<Describe>, field: String) -> Self {
-        Self { reader: Reader::new(connection), describe, field }
+        Self { reader: Reader::new(connection, AT_ONCE), describe, field }
     }
 
     async fn write_all(&self, links: &[WriteBack]) -> Result<Vec<WrittenBack>, Trouble> {
