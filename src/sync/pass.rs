@@ -130,16 +130,23 @@ impl<'a> Pass<'a> {
             };
             let floor = listing.floor();
             let position = listing.move_to(next);
-            // The next page is read while this one is delivered; two pages are the most that is ever held.
-            let (settled, ahead) = futures_util::join!(self.settle_page(page, floor), self.page(&listing));
+            // The next page is read while this one is delivered; two pages are the most that is ever held. The place is
+            // kept at once: the next page may be long in coming, as that of a bulk job is.
+            let (settled, ahead) =
+                futures_util::join!(self.settle_and_move(page, floor, position), self.page(&listing));
             settled?;
-            self.desk.engine.ledger.move_cursor(&self.desk.source.name, self.kind, position).await?;
             if self.desk.patience.lost().is_some() {
                 return Ok(());
             }
             page = ahead?;
             upkeep.run().await?;
         }
+    }
+
+    /// Settles a page, and moves the cursor behind it.
+    async fn settle_and_move(&self, page: Page, floor: Option<Timestamp>, to: Cursor) -> Result<(), Stop> {
+        self.settle_page(page, floor).await?;
+        Ok(self.desk.engine.ledger.move_cursor(&self.desk.source.name, self.kind, to).await?)
     }
 
     async fn page(&self, listing: &Listing) -> Result<Page, Stop> {

@@ -11,5 +11,6 @@ mod outages;
 mod passes;
 mod restarts;
 mod salesforce;
+mod salesforce_reading;
 mod takeover;
 mod write_back;

@@ -17,7 +17,7 @@ pub fn org(lines: &str) -> Firm {
     firm
 }
 
-fn company(name: &str) -> Company {
+pub fn company(name: &str) -> Company {
     Company {
         name: name.to_owned(),
         country: "Sweden".to_owned(),
@@ -26,12 +26,12 @@ fn company(name: &str) -> Company {
     }
 }
 
-fn reference(id: &str) -> ExternalRef {
+pub fn reference(id: &str) -> ExternalRef {
     ExternalRef::new("salesforce", id)
 }
 
 /// The one live contact, which must carry exactly these refs.
-fn the_one_contact(firm: &Firm, ids: &[&str]) -> Contact {
+pub fn the_one_contact(firm: &Firm, ids: &[&str]) -> Contact {
     let contacts = firm.contacts();
     assert_eq!(contacts.len(), 1, "{contacts:#?}");
     let contact = contacts.into_iter().next().expect("one");

@@ -13,7 +13,7 @@ use crate::crm::salesforce::objects::Objects;
 use crate::crm::salesforce::reader::Reader;
 use crate::crm::salesforce::wire::Shown;
 use crate::domain::failure::Trouble;
-use crate::domain::record::{Departed, Page};
+use crate::domain::record::{Departed, Page, Record};
 
 /// Steps that are asked after in one chain: each is a merge or a conversion, and a bin forgets them after 15 days.
 const STEPS: usize = 20;
@@ -21,6 +21,18 @@ const STEPS: usize = 20;
 /// The page that these rows make: survivors first, each once with all they have replaced; then the others, and who has
 /// left.
 pub(super) async fn page(reader: &Reader, objects: &Objects, shown: Vec<Shown>) -> Result<Page, Trouble> {
+    Ok(told(reader, objects, shown).await?.page)
+}
+
+/// The records for which these rows stand, each once with all they have replaced. Of a converted lead whose contact is
+/// not shown nothing is known, so it stands for itself: that it is converted does not say that it has left.
+pub(super) async fn records(reader: &Reader, objects: &Objects, shown: Vec<Shown>) -> Result<Vec<Record>, Trouble> {
+    let Told { page, unclear } = told(reader, objects, shown).await?;
+    let unclear = unclear.into_iter().filter(|person| !person.deleted).map(|person| person.record);
+    Ok(page.sightings.into_iter().filter_map(|sighting| sighting.record).chain(unclear).collect())
+}
+
+async fn told(reader: &Reader, objects: &Objects, shown: Vec<Shown>) -> Result<Told, Trouble> {
     let order: Vec<Id> = shown.iter().map(|person| person.id.clone()).collect();
     let mut people = People { known: HashMap::new(), asked: HashSet::new() };
     people.learn(shown);
@@ -36,7 +48,14 @@ pub(super) async fn page(reader: &Reader, objects: &Objects, shown: Vec<Shown>) 
         }
         people.asked.extend(wanted);
     }
-    Ok(people.page(&order))
+    Ok(people.told(&order))
+}
+
+/// What is told of some rows.
+struct Told {
+    page: Page,
+    /// Those of whom it is not known who they are by now.
+    unclear: Vec<Shown>,
 }
 
 struct People {
@@ -92,14 +111,14 @@ impl People {
         }
     }
 
-    fn page(mut self, order: &[Id]) -> Page {
-        let (mut heirs, mut themselves, mut departed) = (Vec::new(), Vec::new(), Vec::new());
+    fn told(mut self, order: &[Id]) -> Told {
+        let (mut heirs, mut themselves, mut departed, mut unclear) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for person in order.iter().filter_map(|id| self.known.get(id)) {
             match self.now(person) {
                 Now::Themselves => themselves.push(person.id.clone()),
                 Now::Heir(heir, way) => heirs.push((heir, way)),
                 Now::Gone => departed.push(Departed { id: person.id.to_string(), modified: person.stamp }),
-                Now::Unknown => {}
+                Now::Unknown => unclear.push(person.clone()),
             }
         }
         let mut first = Vec::new();
@@ -116,7 +135,8 @@ impl People {
         }
         // Each is handed out once: whoever was taken already is no longer there to be taken.
         let everyone = first.into_iter().chain(themselves).filter_map(|id| self.known.remove(&id));
-        Page { sightings: everyone.map(Shown::sighting).collect(), departed, next: None }
+        let page = Page { sightings: everyone.map(Shown::sighting).collect(), departed, next: None };
+        Told { page, unclear }
     }
 }
 
@@ -275,7 +295,7 @@ mod tests {
             let mut people = People { known: HashMap::new(), asked: HashSet::new() };
             people.learn(listed);
             people.asked = people.not_yet_asked().into_iter().collect();
-            let page = people.page(&order);
+            let Told { page, .. } = people.told(&order);
             let mut told: Vec<String> = page.departed.iter().map(|departed| departed.id.clone()).collect();
             for sighting in &page.sightings {
                 told.push(sighting.id.clone());

@@ -43,15 +43,19 @@ impl Needs {
 
     /// Fails if a field that the map must have is not shown.
     pub(super) fn demand(&self, shapes: &Shapes) -> Result<(), Trouble> {
-        let missing: Vec<&str> = self.required().filter(|field| !shapes.contact.shows(field)).collect();
-        if missing.is_empty() {
-            return Ok(());
+        let of_contact: Vec<&str> = self.required().filter(|field| !shapes.contact.shows(field)).collect();
+        let lead = shapes.lead.as_ref().filter(|_| self.leads);
+        let of_lead = self.required().map(on_lead).filter(|field| lead.is_some_and(|lead| !lead.shows(field)));
+        for (object, missing) in [("Contact", of_contact), ("Lead", of_lead.collect())] {
+            if !missing.is_empty() {
+                return Err(Trouble::Forbidden(format!(
+                    "the map reads {} of {object}, not there or not visible to the integration user (grant field-level \
+                     security, correct the map, or mark the rule `optional = true`)",
+                    missing.join(", ")
+                )));
+            }
         }
-        Err(Trouble::Forbidden(format!(
-            "the map reads {} of Contact, not there or not visible to the integration user (grant field-level security, \
-             correct the map, or mark the rule `optional = true`)",
-            missing.join(", ")
-        )))
+        Ok(())
     }
 
     fn compare(&self, shapes: &Shapes) -> Vec<Finding> {

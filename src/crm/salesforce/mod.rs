@@ -164,19 +164,20 @@ impl Salesforce {
         }
     }
 
-    /// The people with these ids. What is no id of a person cannot be there; a converted lead is a person no longer.
+    /// The people with these ids, or who they are by now: whoever was merged or converted a moment ago has not left. What
+    /// is no id of a person cannot be there.
     async fn by_ids(&self, objects: &Objects, ids: &[String]) -> Result<Vec<Record>, Trouble> {
         let mut ids: Vec<Id> = ids.iter().filter_map(|id| Id::read(id)).collect();
         ids.sort();
         ids.dedup();
-        let mut records = Vec::new();
+        let mut shown = Vec::new();
         for object in objects.people() {
             let ids: Vec<Id> = ids.iter().filter(|id| id.is_of(object.prefix)).cloned().collect();
             for row in self.reader.among(&object.known(), "Id", &ids).await? {
-                records.push(Shown::read(&row, &object.columns)?.record);
+                shown.push(Shown::read(&row, &object.columns)?);
             }
         }
-        Ok(records)
+        heirs::records(&self.reader, objects, shown).await
     }
 }
 
@@ -269,7 +270,7 @@ mod tests {
 
     use super::*;
     use crate::crm::salesforce::rig::{
-        BASE, expired, id, lead_id, logged_in, open, row, rows, token, undescribed, window,
+        BASE, converted, deleted, expired, id, lead, lead_id, logged_in, open, row, rows, token, undescribed, window,
     };
     use crate::crm::script::{answer, undated};
 
@@ -337,19 +338,32 @@ mod tests {
         let records = salesforce.fetch(vec![id(1)[..15].to_owned(), id(2), "not an id".into()]).await.unwrap();
         assert_eq!(records.iter().map(|r| r.id.as_str()).collect::<Vec<_>>(), [id(1)]);
         let asked = script.asked();
-        assert!(asked[1].url.path().ends_with("/query"), "only who lives");
+        assert!(asked[1].url.path().ends_with("/queryAll"), "also who was merged away a moment ago");
         assert!(asked[1].soql().ends_with(&format!("Id IN ('{}','{}')", id(1), id(2))), "{}", asked[1].soql());
         let nobodies = ["not an id", "001Da00000xnAiyIAE"].map(str::to_owned).to_vec();
         assert!(salesforce.fetch(nobodies).await.unwrap().is_empty(), "and cost no request");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_lead_that_is_known_is_read_by_id_also_when_leads_are_off_and_a_converted_one_never() {
+    async fn a_lead_that_is_known_is_read_by_id_also_when_leads_are_off() {
         let lead = lead_id(1);
         let (script, salesforce) = logged_in(|_, _| {}, [rows([])]);
         assert!(salesforce.fetch(vec![lead[..15].to_owned()]).await.unwrap().is_empty());
         let soql = script.asked()[1].soql();
-        assert!(soql.ends_with(&format!(" FROM Lead WHERE IsConverted = false AND Id IN ('{lead}')")), "{soql}");
+        assert!(soql.ends_with(&format!(" FROM Lead WHERE Id IN ('{lead}')")), "{soql}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_asked_for_by_id_is_shown_as_who_they_are_by_now() {
+        let listed = [deleted(row(1), Some(id(4))), deleted(row(2), None), row(3)];
+        let leads = [converted(lead(5), Some(id(4))), converted(lead(6), None), deleted(lead(7), None)];
+        let (_, salesforce) = logged_in(|_, _| {}, [rows(listed), rows(leads), rows([row(4)])]);
+        let ids = (1..=3).map(id).chain((5..=7).map(lead_id)).collect();
+        let records = salesforce.fetch(ids).await.unwrap();
+        let shown: Vec<_> = records.into_iter().map(|record| (record.id, record.supersedes)).collect();
+        // Two are deleted; where the contact of a lead is not shown, the lead stands for itself.
+        let expected = [(id(4), vec![id(1), lead_id(5)]), (id(3), vec![]), (lead_id(6), vec![])];
+        assert_eq!(shown, expected);
     }
 
     #[tokio::test(start_paused = true)]

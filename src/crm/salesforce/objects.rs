@@ -113,15 +113,15 @@ impl Objects {
 }
 
 impl Object {
-    /// Its people, with what is read of them. Without the bounds of a listing: an id that is known is asked for as it is.
+    /// Everyone as [`Object::all`] shows them, without the bounds of a listing: an id that is known is asked for as it is.
     pub(super) fn known(&self) -> Query {
-        let query = Query::living(&self.select("Id,SystemModstamp"), self.name);
-        self.person.into_iter().fold(query, Query::and)
+        Query::deleted_too(&self.select(self.own), self.name)
     }
 
     /// Its people as they are listed, with what is read of them.
     pub(super) fn alive(&self) -> Query {
-        self.listed.into_iter().fold(self.known(), Query::and)
+        let query = Query::living(&self.select("Id,SystemModstamp"), self.name);
+        self.person.into_iter().chain(self.listed).fold(query, Query::and)
     }
 
     /// The ids and stamps of those.
@@ -132,8 +132,7 @@ impl Object {
 
     /// Everyone, also who was deleted, merged away or converted, with what is read of them.
     pub(super) fn all(&self) -> Query {
-        let query = Query::deleted_too(&self.select(self.own), self.name);
-        self.listed.into_iter().fold(query, Query::and)
+        self.listed.into_iter().fold(self.known(), Query::and)
     }
 
     /// Those of all who are no person of this object any more.
