@@ -1,4 +1,4 @@
--- People who leave a CRM, ids written back to it, and what reading it costs a day.
+-- People who leave a CRM, ids written back to it, what reading it costs a day, and under which map it was read.
 
 -- A reference whose record the CRM has no longer, and what became of its contact: `held` is not decided yet, because
 -- more have left than the guard lets go, or because its pass has not come to its end. A merged record has an alias instead.
@@ -35,14 +35,26 @@ CREATE TABLE write_backs (
 CREATE INDEX write_backs_due ON write_backs (source, due);
 CREATE INDEX write_backs_refused ON write_backs (source) WHERE refused IS NOT NULL;
 
--- A settlement that gives a reference another contact makes it owed in the same transaction, whoever settles it: a
--- process that dies a moment later finds it here.
+-- A settlement that gives a reference another contact, or its old one again, makes it owed in the same transaction,
+-- whoever settles it: a process that dies a moment later finds it here.
 CREATE TRIGGER write_back_is_owed AFTER UPDATE OF source, state, propstreet_id ON refs
-WHEN NEW.state = 'settled' AND (NEW.propstreet_id IS NOT OLD.propstreet_id OR NEW.source IS NOT OLD.source)
+WHEN NEW.state = 'settled'
+    AND (OLD.state <> 'settled' OR NEW.propstreet_id IS NOT OLD.propstreet_id OR NEW.source IS NOT OLD.source)
 BEGIN
     INSERT OR REPLACE INTO write_backs (ref, source)
         SELECT NEW.ref, NEW.source FROM write_back_fields WHERE source = NEW.source;
 END;
+CREATE TRIGGER write_back_is_owed_no_longer AFTER UPDATE OF state ON refs
+WHEN OLD.state = 'settled' AND NEW.state <> 'settled'
+BEGIN
+    DELETE FROM write_backs WHERE ref = NEW.ref;
+END;
+
+-- The version of the map each source was read under last: under another one, whom the map alone kept out is due again.
+CREATE TABLE maps (
+    source  TEXT PRIMARY KEY,
+    version INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 -- Requests to a source's CRM by the hour (since 1970), kept for a day.
 CREATE TABLE spent (

@@ -353,13 +353,13 @@ mod tests {
         assert_snapshot!(answer.text, @"
         ok     ledger      9,000 MiB free in /var/lib/propsync
         fault  propstreet  credential refused: 401
-                           fix: renew the secret named in the configuration, then run it again
+                           fix: mend what the message names, or else renew the secret named in the configuration; then run it again
         note   hubspot     a formula moves no stamp
                            fix: the daily sweep finds it
         ");
         assert_json_snapshot!(parsed(&answer)["result"]["checks"][1], @r#"
         {
-          "remedy": "renew the secret named in the configuration, then run it again",
+          "remedy": "mend what the message names, or else renew the secret named in the configuration; then run it again",
           "subject": "propstreet",
           "verdict": "fault",
           "what": "credential refused: 401"

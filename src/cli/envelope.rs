@@ -186,7 +186,7 @@ mod tests {
           "error": {
             "code": "credential",
             "message": "credential refused: 401 from hubspot",
-            "remedy": "renew the secret named in the configuration, then run it again"
+            "remedy": "mend what the message names, or else renew the secret named in the configuration; then run it again"
           },
           "ok": false,
           "result": null,

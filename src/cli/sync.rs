@@ -189,10 +189,19 @@ impl SourceReport {
         tracing::info!(source, state, read, created, quarantined, deferred, "sync ended");
     }
 
-    /// What a person must look at when more left than the guard lets go, and the two ways out.
+    /// Why people who left are held: more left than the guard lets go, with the two ways out; or Propstreet's answer.
     fn held(&self) -> Option<String> {
-        let Guard { allowed, needed } = self.guard.filter(|_| self.gone.held > 0)?;
-        let (name, held, allowed) = (&self.name, grouped(self.gone.held), grouped(allowed));
+        if self.gone.held == 0 {
+            return None;
+        }
+        let (name, held) = (&self.name, grouped(self.gone.held));
+        let Some(Guard { allowed, needed }) = self.guard else {
+            return Some(format!(
+                "\n{name}: {held} people have left the CRM, and Propstreet could not be asked about their contacts to the \
+                 end. Nothing is lost: the next sync goes on."
+            ));
+        };
+        let allowed = grouped(allowed);
         Some(format!(
             "\n{name}: {held} people have left the CRM and are held back: within a day no more than {allowed} may. Nothing \
              happens to them in Propstreet.\n  If the CRM only hides them, give its user the right to see them again: they \
@@ -364,6 +373,10 @@ mod tests {
           If the CRM only hides them, give its user the right to see them again: they are freed by themselves.
           If they are really gone, set guard = 62 or more under [sources.salesforce] and sync again.
         ");
+        let unasked = SourceReport { guard: None, ..source("salesforce", Counts::default()) };
+        assert_eq!(unasked.held(), None);
+        let unasked = SourceReport { gone, ..unasked }.held().expect("a word");
+        assert!(unasked.contains("60 people") && unasked.contains("the next sync goes on"), "{unasked}");
         let document = parsed(&report);
         assert_eq!(document["error"]["message"], "pipedrive: unreachable: connection refused");
         assert_json_snapshot!(document["result"]["sources"][2], @r#"

@@ -107,6 +107,8 @@ pub struct Ties<'a> {
     pub ours: &'a [Option<String>],
     /// How many of its references stand for somebody who has not left, or are none of ours.
     pub live_refs: usize,
+    /// Whether it was in Propstreet without any of these references, which were added to it.
+    pub only_joined: bool,
 }
 
 /// Why a contact must stay; `None` if nothing speaks against its deletion.
@@ -114,6 +116,9 @@ pub struct Ties<'a> {
 pub fn why_stay(ties: &Ties<'_>) -> Option<&'static str> {
     if ties.live_refs > 0 {
         return Some("another record still stands behind it");
+    }
+    if ties.only_joined {
+        return Some("it was in Propstreet before, and the record was only added to it");
     }
     let ours = ties.version.is_some_and(|version| ties.ours.iter().flatten().any(|ours| ours == version));
     (!ours).then_some("it was changed in Propstreet since it was last written from here")
@@ -233,18 +238,22 @@ mod tests {
     #[test]
     fn a_contact_stays_while_anybody_stands_behind_it_or_has_touched_it() {
         let ours = [Some("v1".to_owned()), None, Some("v2".to_owned())];
-        for (version, live_refs, word) in [
-            (Some("v1"), 0, None),
-            (Some("v2"), 0, None),
-            (Some("v2"), 1, Some("another record")),
-            (Some("v3"), 0, Some("changed")),
-            (None, 0, Some("changed")),
+        for (version, live_refs, only_joined, word) in [
+            (Some("v1"), 0, false, None),
+            (Some("v2"), 0, false, None),
+            (Some("v2"), 1, false, Some("another record")),
+            (Some("v2"), 0, true, Some("before")),
+            (Some("v3"), 0, false, Some("changed")),
+            (None, 0, false, Some("changed")),
         ] {
-            let why = why_stay(&Ties { version, ours: &ours, live_refs });
+            let why = why_stay(&Ties { version, ours: &ours, live_refs, only_joined });
             assert_eq!(why.is_some(), word.is_some(), "{version:?} {live_refs}");
             assert!(why.unwrap_or_default().contains(word.unwrap_or_default()));
         }
-        assert!(why_stay(&Ties { version: None, ours: &[None], live_refs: 0 }).is_some(), "no version is no proof");
+        assert!(
+            why_stay(&Ties { version: None, ours: &[None], live_refs: 0, only_joined: false }).is_some(),
+            "no version is no proof"
+        );
     }
 
     #[test]

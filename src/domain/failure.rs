@@ -56,7 +56,9 @@ impl Trouble {
             Self::Ambiguous(_) | Self::NotSent { .. } | Self::Outage(_) => {
                 "nothing is lost: run it again when the upstream answers; check its status page and this machine's network"
             }
-            Self::Credential(_) => "renew the secret named in the configuration, then run it again",
+            Self::Credential(_) => {
+                "mend what the message names, or else renew the secret named in the configuration; then run it again"
+            }
             Self::Forbidden(_) => {
                 "grant the permission or scope named above to the integration user; propsync doctor shows whether it is"
             }
@@ -153,6 +155,12 @@ impl Reason {
     #[must_use]
     pub fn may_lift_unseen(self) -> bool {
         matches!(self, Self::EmailTakenByUnknown | Self::ConflictUnexplained | Self::Forbidden)
+    }
+
+    /// Whether another map may make another contact of the same record, one that can be sent.
+    #[must_use]
+    pub fn may_lie_in_the_map(self) -> bool {
+        matches!(self, Self::InvalidField | Self::NoIdentifier | Self::MappingFailed | Self::Rejected)
     }
 
     /// Whose fault it is: the record's, theirs, or a matter for a decision.

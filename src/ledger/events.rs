@@ -72,6 +72,27 @@ impl Ledger {
         .await
     }
 
+    /// Whether a contact came with one of these references: it was created for it, or had it when it was first met. Of one
+    /// that references were only added to, somebody in Propstreet thought first.
+    ///
+    /// # Errors
+    /// `Sql`, `Closed`.
+    pub async fn came_with(&self, propstreet_id: String, keys: Vec<RefKey>) -> Result<bool, LedgerError> {
+        const CAME: &str = "SELECT EXISTS (SELECT 1 FROM events
+            WHERE ref = (SELECT ref FROM refs WHERE namespace = ?1 AND id = ?2)
+                AND body ->> 'what' IN ('created', 'adopted') AND body ->> 'propstreet_id' = ?3)";
+        self.read(move |ledger| {
+            let mut came = ledger.prepare_cached(CAME)?;
+            for RefKey { namespace, id } in keys {
+                if came.query_row((namespace, id, &propstreet_id), |row| row.get(0))? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+        .await
+    }
+
     /// Follows the chain from its first event and says how many links hold.
     ///
     /// # Errors

@@ -159,6 +159,9 @@ fn back(ledger: &Connection, pass: PassId, key: &RefKey, at: Timestamp) -> Resul
     const HERE: &str = "UPDATE refs SET outcome = CASE state WHEN 'settled' THEN 'unchanged' END, reason = NULL
         WHERE ref = ?1 AND reason = 'gone'";
     const UNGONE: &str = "DELETE FROM gone WHERE ref = ?1";
+    // Whether its field still holds the id is not known: asking costs one look.
+    const OWED: &str = "INSERT OR IGNORE INTO write_backs (ref, source)
+        SELECT ref, source FROM refs JOIN write_back_fields USING (source) WHERE ref = ?1 AND state = 'settled'";
     let found = ledger.prepare_cached(FIND)?.query_row((&key.namespace, &key.id), |row| row.get(0)).optional()?;
     let Some(reference) = found else { return Ok(()) };
     let merged = ledger.prepare_cached(UNALIAS)?.execute([reference])? > 0;
@@ -171,6 +174,7 @@ fn back(ledger: &Connection, pass: PassId, key: &RefKey, at: Timestamp) -> Resul
     if !merged && !gone {
         return Ok(());
     }
+    ledger.prepare_cached(OWED)?.execute([reference])?;
     let note = if merged { "the CRM shows it again: it is merged no longer" } else { "the CRM shows it again" };
     let told = Told { at, pass: Some(pass), what: "returned".to_owned(), propstreet_id: None, note: note.to_owned() };
     events::append(ledger, reference, key, told)
@@ -188,8 +192,11 @@ pub(in crate::ledger) fn decide(
     const DECIDE: &str = "INSERT INTO gone (ref, fate, evidence, pass, at) VALUES (?1, ?2, ?3, ?4, ?5)
         ON CONFLICT (ref) DO UPDATE SET fate = excluded.fate, evidence = excluded.evidence, pass = excluded.pass,
             at = excluded.at";
+    // There is no record to write to.
+    const UNOWED: &str = "DELETE FROM write_backs WHERE ref = ?1";
     let decided = (reference, fate.as_str(), evidence.as_str(), pass.0, millis(at));
     ledger.prepare_cached(DECIDE)?.execute(decided)?;
+    ledger.prepare_cached(UNOWED)?.execute([reference])?;
     Ok(())
 }
 

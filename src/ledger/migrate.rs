@@ -115,8 +115,11 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::domain::departure::Evidence;
     use crate::ledger::lane::Access;
-    use crate::ledger::stage::at;
+    use crate::ledger::passes::PassId;
+    use crate::ledger::stage::{at, created, ended, key};
+    use crate::ledger::{self, Ledger};
 
     const FIRST: Migration = Migration { name: "0001_a.sql", sql: "CREATE TABLE a (n INTEGER) STRICT" };
     const SECOND: Migration = Migration { name: "0002_b.sql", sql: "CREATE TABLE b (n INTEGER) STRICT" };
@@ -163,6 +166,55 @@ mod tests {
         assert_eq!(applied(&connection, &[FIRST, SECOND]).unwrap(), 1);
         bring_up(&mut connection, &path, at(1), &[FIRST, SECOND]).unwrap();
         assert!(bring_up(&mut connection, &path, at(1), &[FIRST, SECOND]).is_ok());
+    }
+
+    /// A ledger of the first version with every kind of row it could hold.
+    const IN_USE: &str = "
+        INSERT INTO refs (ref, namespace, id, source, state, outcome, reason, propstreet_id, fingerprint, mapping, next_try,
+                first_seen, last_changed) VALUES
+            (1, 'hubspot', '1', 'crm', 'settled', 'created', NULL, 'c1', zeroblob(32), 1, NULL, 0, 0),
+            (2, 'hubspot', '2', 'crm', 'settled', 'skipped', 'gone', 'c2', zeroblob(32), 1, NULL, 0, 0),
+            (3, 'hubspot', '3', 'crm', 'unsettled', NULL, NULL, NULL, NULL, NULL, NULL, 0, 0),
+            (4, 'hubspot', '4', 'crm', 'quarantined', 'quarantined', 'invalid_field', NULL, NULL, NULL, NULL, 0, 0),
+            (5, 'hubspot', '5', 'crm', 'deferred', 'deferred', 'outage', NULL, NULL, NULL, 9, 0, 0),
+            (6, 'hubspot', '6', 'crm', 'deleted', 'skipped', 'deleted_in_propstreet', 'c6', zeroblob(32), 1, NULL, 0, 0),
+            (7, 'hubspot', '7', 'crm', 'moved', 'skipped', 'merged_into:hubspot:1', 'c7', zeroblob(32), 1, NULL, 0, 0);
+        INSERT INTO intents (ref, source, kind, fingerprint, at) VALUES (3, 'crm', 'create', zeroblob(32), 0);
+        INSERT INTO quarantine (ref, reason, detail, since) VALUES (4, 'invalid_field', 'email: 300 characters', 0);
+        INSERT INTO aliases (ref, survivor_namespace, survivor_id, at) VALUES (7, 'hubspot', '1', 0)";
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ledger_in_use_comes_from_the_first_version_to_todays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        ledger::key::read_or_create(&path).unwrap();
+        let mut connection = crate::ledger::connect(&path, Access::Write).unwrap();
+        bring_up(&mut connection, &path, at(0), &MIGRATIONS[..1]).unwrap();
+        connection.execute_batch(IN_USE).unwrap();
+        drop(connection);
+        let ledger = Ledger::open(&path, at(1)).await.unwrap();
+        let standings = async |ids: [&str; 7]| {
+            let mut words = Vec::new();
+            for id in ids {
+                let standing = format!("{:?}", ledger.standing(id, 0).await);
+                words.push(standing.split([' ', '(']).next().unwrap_or_default().to_owned());
+            }
+            words
+        };
+        assert_eq!(
+            standings(["1", "2", "3", "4", "5", "6", "7"]).await,
+            ["Settled", "Settled", "Intended", "Quarantined", "Deferred", "Deleted", "Moved"]
+        );
+        assert_eq!(ledger.living("crm", i64::MIN, 9).await.unwrap().len(), 5, "who left without a trace is looked for");
+        ledger.read_under("crm", 1, at(2)).await.unwrap();
+        assert_eq!(ledger.due("crm", at(2), 9).await.unwrap(), [key("5"), key("4")], "no map was known");
+        ledger.write_back_into("crm", Some("field")).await.unwrap();
+        assert_eq!(ledger.owed("crm", at(2), 9).await.unwrap().len(), 2);
+        ledger.settle(ended("3", created("c3"), 3)).await.unwrap();
+        assert_eq!(ledger.owed("crm", at(3), 9).await.unwrap().len(), 3);
+        ledger.hold(PassId(1), Evidence::Sweep, vec![(key("1"), None), (key("7"), None)], at(3)).await.unwrap();
+        assert_eq!(ledger.held("crm", i64::MIN, 9).await.unwrap().len(), 1);
+        assert_eq!(ledger.summary(at(3)).await.unwrap().sources["crm"].settled, 3);
     }
 
     #[test]

@@ -193,7 +193,7 @@ mod tests {
             drifted: 1,
             pending_employment: 1,
             open_intents: 1,
-            write_backs: 3,
+            write_backs: 2,
             write_backs_refused: 1,
             gone: 1,
             held: 1,

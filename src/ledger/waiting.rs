@@ -1,9 +1,9 @@
 //! What waits: deferred and quarantined records, and which of them are due.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::domain::Timestamp;
-use crate::domain::failure::Complaint;
+use crate::domain::failure::{Complaint, Reason};
 use crate::domain::identity::RefKey;
 use crate::ledger::Ledger;
 use crate::ledger::columns::{at_most, complaint, key_of, millis, time, time_if_any};
@@ -45,6 +45,31 @@ impl Ledger {
         .await
     }
 
+    /// Remembers the version of the map a source is read under. Under another than before, the records in quarantine that
+    /// the map may have kept out are due: no stamp of theirs will move because a rule was corrected.
+    ///
+    /// # Errors
+    /// `Sql`, `ReadOnly`, `Closed`.
+    pub async fn read_under(&self, source: &str, map: i64, now: Timestamp) -> Result<(), LedgerError> {
+        let source = source.to_owned();
+        let known = source.clone();
+        // Asked by reading, so that a sync which changes nothing writes nothing.
+        if self.read(move |ledger| map_of(ledger, &known)).await? == Some(map) {
+            return Ok(());
+        }
+        self.write(move |ledger| {
+            ledger.execute("INSERT OR REPLACE INTO maps (source, version) VALUES (?1, ?2)", (&source, map))?;
+            let mut due = ledger.prepare_cached(
+                "UPDATE refs SET next_try = ?3 WHERE source = ?1 AND state = 'quarantined' AND reason = ?2",
+            )?;
+            for reason in Reason::ALL.into_iter().filter(|reason| reason.may_lie_in_the_map()) {
+                due.execute((&source, reason.code(), millis(now)))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Records in quarantine, of one source or all, the longest there first.
     ///
     /// # Errors
@@ -60,6 +85,11 @@ impl Ledger {
         })
         .await
     }
+}
+
+fn map_of(ledger: &Connection, source: &str) -> Result<Option<i64>, LedgerError> {
+    let mut version = ledger.prepare_cached("SELECT version FROM maps WHERE source = ?1")?;
+    Ok(version.query_row([source], |row| row.get(0)).optional()?)
 }
 
 fn read(row: &rusqlite::Row<'_>) -> Result<QuarantineRow, LedgerError> {
@@ -83,8 +113,37 @@ pub(in crate::ledger) fn expire_payloads(ledger: &Connection, now: Timestamp) ->
 
 #[cfg(test)]
 mod tests {
+    use crate::domain::failure::{Complaint, Reason};
     use crate::domain::pass::PassKind;
-    use crate::ledger::stage::{at, ended, opened, quarantined};
+    use crate::ledger::settlements::Ending;
+    use crate::ledger::stage::{at, created, ended, key, open, opened, quarantined};
+
+    #[tokio::test(start_paused = true)]
+    async fn whom_the_map_kept_out_is_due_under_another_one() {
+        let (folder, ledger) = opened().await;
+        ledger.read_under("crm", 1, at(0)).await.unwrap();
+        for (id, reason) in ["1", "2", "3", "4"].into_iter().zip([
+            Reason::MappingFailed,
+            Reason::InvalidField,
+            Reason::NoIdentifier,
+            Reason::Rejected,
+        ]) {
+            let complaint = Complaint::new(reason, "email: 300 characters");
+            let aside = Ending::Quarantined { complaint, fingerprint: None, payload: None };
+            ledger.settle(ended(id, aside, 1)).await.unwrap();
+        }
+        ledger.settle(ended("5", quarantined(None), 1)).await.unwrap();
+        ledger.settle(ended("6", created("c6"), 1)).await.unwrap();
+        let due = async |ledger: &crate::ledger::Ledger| ledger.due("crm", at(9), 9).await.unwrap();
+        for (source, map) in [("crm", 1), ("other", 2)] {
+            ledger.read_under(source, map, at(2)).await.unwrap();
+            assert!(due(&ledger).await.is_empty(), "{source} {map}");
+        }
+        ledger.read_under("crm", 2, at(3)).await.unwrap();
+        drop(ledger);
+        let ledger = open(&folder).await;
+        assert_eq!(due(&ledger).await, ["1", "2", "3", "4"].map(key), "also after a process that just ends");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_payload_goes_after_thirty_days_and_the_complaint_stays() {

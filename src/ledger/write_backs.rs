@@ -130,7 +130,8 @@ fn remembered(ledger: &Connection, source: &str) -> Result<Option<String>, Ledge
 
 fn owe_everybody(ledger: &Connection, source: &str, field: Option<&str>) -> Result<(), LedgerError> {
     const SETTLED: &str = "INSERT INTO write_backs (ref, source)
-        SELECT ref, source FROM refs WHERE source = ?1 AND state = 'settled'";
+        SELECT ref, source FROM refs WHERE source = ?1 AND state = 'settled'
+            AND ref NOT IN (SELECT ref FROM gone WHERE fate <> 'held')";
     ledger.execute("DELETE FROM write_backs WHERE source = ?1", [source])?;
     ledger.execute("DELETE FROM write_back_fields WHERE source = ?1", [source])?;
     if let Some(field) = field {
@@ -154,7 +155,8 @@ fn note(ledger: &Connection, owed: &Owed, answer: WrittenBack, at: Timestamp) ->
     let (again, happened) = match answer {
         WrittenBack::Written => (None, Some(("written_back", "the CRM's field holds the id".to_owned()))),
         WrittenBack::AlreadyThere => (None, Some(("written_back", "the CRM's field held the id already".to_owned()))),
-        WrittenBack::Gone => (None, None),
+        // Until the ledger has heard that it left, or it is back.
+        WrittenBack::Gone => (Some((at + REFUSED, before)), None),
         WrittenBack::Later(_) => (Some((at + BUSY, before)), None),
         // Told once, however often the same words come back.
         WrittenBack::Refused(words) => {
@@ -174,9 +176,11 @@ fn note(ledger: &Connection, owed: &Owed, answer: WrittenBack, at: Timestamp) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::departure::{Evidence, Fate};
     use crate::domain::merge::Alias;
+    use crate::ledger::passes::PassId;
     use crate::ledger::settlements::Ending;
-    use crate::ledger::stage::{at, created, deferred, ended, key, open, opened, quarantined};
+    use crate::ledger::stage::{at, contact, created, deferred, ended, filled, key, open, opened, quarantined};
 
     const FIELD: Option<&str> = Some("Propstreet_Contact_Id__c");
 
@@ -239,7 +243,7 @@ mod tests {
         for (id, given, again, what) in [
             ("1", WrittenBack::Written, None, "written_back"),
             ("2", WrittenBack::AlreadyThere, None, "written_back"),
-            ("3", WrittenBack::Gone, None, "created"),
+            ("3", WrittenBack::Gone, Some(day), "created"),
             ("4", WrittenBack::Later("UNABLE_TO_LOCK_ROW".to_owned()), Some(minutes), "created"),
             ("5", WrittenBack::Refused(words.clone()), Some(day), "write_back_refused"),
         ] {
@@ -258,7 +262,7 @@ mod tests {
         assert_eq!(ledger.events(key("5"), 9).await.unwrap().len(), 2, "the same words are told once");
         ledger.settle(ended("5", created("c9"), 3 + day)).await.unwrap();
         assert_eq!(ledger.refused_write_back("crm").await.unwrap(), None, "another id is another question");
-        assert_eq!(owed(&ledger, 3 + day).await, ["5 c9", "4 4"]);
+        assert_eq!(owed(&ledger, 3 + day).await, ["5 c9", "4 4", "3 3"]);
         ledger.verify_chain().await.unwrap();
     }
 
@@ -277,6 +281,42 @@ mod tests {
             SELECT ref, 'kept', 'feed', 1, 0 FROM refs WHERE id = '5'";
         ledger.write(|ledger| Ok(ledger.execute(gone, [])?)).await.unwrap();
         assert_eq!(owed(&ledger, 9).await, ["4 4"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_left_is_owed_nothing_and_who_is_back_again() {
+        let (_folder, ledger) = opened().await;
+        ledger.write_back_into("crm", FIELD).await.unwrap();
+        let moved = || Ending::Merged { alias: Alias { survivor: key("9"), stamp: None }, apart: None };
+        let kept = || {
+            let (fate, evidence) = (Fate::Kept, Evidence::Feed);
+            Ending::Gone { fate, evidence, etag: None, note: "the contact stays as it is".to_owned() }
+        };
+        for (id, left) in [("1", moved()), ("2", kept())] {
+            ledger.settle(ended(id, created(id), 1)).await.unwrap();
+            ledger.settle(ended(id, left, 2)).await.unwrap();
+            assert_eq!(ledger.write_back(key(id)).await.unwrap(), None, "nothing waits for ever");
+        }
+        ledger.write_back_into("crm", Some("Other__c")).await.unwrap();
+        assert_eq!(ledger.write_back(key("2")).await.unwrap(), None, "nor for another field");
+        for id in ["1", "2"] {
+            ledger.returned(PassId(2), key(id), at(3)).await.unwrap();
+        }
+        assert_eq!(owed(&ledger, 4).await, ["2 2"]);
+        ledger.settle(ended("1", created("1"), 5)).await.unwrap();
+        assert_eq!(owed(&ledger, 6).await, ["1 1", "2 2"], "on the contact of before");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whose_contact_is_restored_is_owed_the_field_of_today() {
+        let (_folder, ledger) = opened().await;
+        ledger.settle(ended("1", created("c1"), 1)).await.unwrap();
+        let mut deleted = contact("c1", "1", 2);
+        deleted.indexed.deleted = true;
+        ledger.index(vec![deleted], filled()).await.unwrap();
+        ledger.write_back_into("crm", FIELD).await.unwrap();
+        ledger.index(vec![contact("c1", "1", 3)], filled()).await.unwrap();
+        assert_eq!(owed(&ledger, 4).await, ["1 c1"]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -278,8 +278,10 @@ impl Delivery<'_> {
         match self.look_up().await? {
             Some(seen) => {
                 // On the very contact it was to be added to, our reference is ours.
-                self.memory.may_be_ours |= intent.is_some_and(|intent| intent.target.as_ref() == Some(&seen.id));
-                self.found(seen, "found by its reference after an interrupted write").await
+                let added = intent.is_some_and(|intent| intent.target.as_ref() == Some(&seen.id));
+                self.memory.may_be_ours |= added;
+                let outcome = if added { Outcome::Linked } else { Outcome::Adopted };
+                self.keep(outcome, seen, "found by its reference after an interrupted write").await
             }
             None => Ok(Turn::Again),
         }

@@ -99,6 +99,8 @@ pub struct Engine {
     pub(super) index: IndexKeeper,
     pub(super) ref_locks: Locks<RefKey>,
     pub(super) email_locks: Locks<KeyedHash>,
+    /// By source: who counts who has left.
+    pub(super) leaving_locks: Locks<String>,
 }
 
 impl Engine {
@@ -112,7 +114,7 @@ impl Engine {
         dice: Dice,
     ) -> Self {
         let index = IndexKeeper::new(clock.clone(), rules.clone());
-        let (ref_locks, email_locks) = (Locks::default(), Locks::default());
-        Self { ledger, destination, rules, policy, clock, dice, index, ref_locks, email_locks }
+        let (ref_locks, email_locks, leaving_locks) = (Locks::default(), Locks::default(), Locks::default());
+        Self { ledger, destination, rules, policy, clock, dice, index, ref_locks, email_locks, leaving_locks }
     }
 }

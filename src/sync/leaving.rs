@@ -11,6 +11,7 @@ use crate::domain::departure::{self, Evidence, Fate, Guard};
 use crate::domain::identity::RefKey;
 use crate::domain::plan::Standing;
 use crate::domain::record::Departed;
+use crate::ledger::error::LedgerError;
 use crate::ledger::gone::{Gone, Held, Leaving};
 use crate::ledger::rows::Row;
 use crate::sync::depart::see_off;
@@ -78,28 +79,40 @@ impl Pass<'_> {
 
     /// Lets the held go, if they are not more than may without a person's word; else they stay held, and are told of.
     pub(super) async fn let_go(&self) -> Result<(), Stop> {
-        let (ledger, source) = (&self.desk.engine.ledger, self.desk.source);
-        let Leaving { held, recent, live } = ledger.leaving(&source.name, self.desk.now() - GUARDED).await?;
-        if held == 0 {
-            self.tally.lock().unwrap_or_else(PoisonError::into_inner).gone.held(0);
-            return Ok(());
-        }
+        let (engine, source) = (self.desk.engine, self.desk.source);
+        // Two passes that counted side by side would let twice as many go.
+        let _of_source = engine.leaving_locks.hold(source.name.clone()).await;
+        let Leaving { held, recent, live } = self.leaving().await?;
         let allowed = departure::allowed(live, source.guard);
-        if recent + held > allowed {
+        if recent + held > allowed && held > 0 {
             tracing::warn!(source = source.name, held, recent, allowed, "more people left than the guard lets go");
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
             tally.gone.held(held);
             tally.guard = Some(Guard { allowed, needed: recent + held });
             return Ok(());
         }
+        self.see_off_at_most(held).await?;
+        // Of whom Propstreet could not be asked to the end stays held.
+        let held = if held > 0 { self.leaving().await?.held } else { 0 };
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).gone.held(held);
+        Ok(())
+    }
+
+    async fn leaving(&self) -> Result<Leaving, LedgerError> {
+        self.desk.engine.ledger.leaving(&self.desk.source.name, self.desk.now() - GUARDED).await
+    }
+
+    /// Sees off so many of the held: whoever was held since they were counted waits for the next count.
+    async fn see_off_at_most(&self, mut count: u64) -> Result<(), Stop> {
         let mut after = i64::MIN;
-        while self.desk.patience.lost().is_none() {
-            let held = ledger.held(&source.name, after, AT_ONCE).await?;
+        while count > 0 && self.desk.patience.lost().is_none() {
+            let at_once = usize::try_from(count).unwrap_or(AT_ONCE).min(AT_ONCE);
+            let held = self.desk.engine.ledger.held(&self.desk.source.name, after, at_once).await?;
             let Some(last) = held.last() else { break };
             after = last.place;
+            count -= held.len() as u64;
             self.see_off_all(held).await?;
         }
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).gone.held(0);
         Ok(())
     }
 

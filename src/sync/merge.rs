@@ -39,7 +39,8 @@ impl Delivery<'_> {
                 }
             }
         }
-        let stands = merge::heir(&view.place, met.iter().map(|(_, known)| &known.place));
+        let before = std::iter::once(&view.holders.by_merge);
+        let stands = merge::heir(&view.place, before.chain(met.iter().map(|(_, known)| &known.place)));
         for (loser, known) in met {
             let apart = self.told_apart(&loser.key, &known, &stands);
             self.memory.apart += u64::from(apart.is_some());

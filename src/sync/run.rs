@@ -136,6 +136,8 @@ impl<'a> Sync<'a> {
         self.upkeep.tell_spent().await?;
         self.admit().await?;
         self.upkeep.write_backs.open().await?;
+        let (engine, source) = (self.engine, self.source);
+        engine.ledger.read_under(&source.name, source.mapper.version(), engine.clock.now()).await?;
 
         let floor = self.first_run().await?;
         self.pass(PassKind::Retry, Listing::Due, self.bound().await?).await?;

@@ -98,7 +98,10 @@ fn a_refused_credential_says_whose_it_is_and_what_to_do() {
         assert!(!sync.stdout.contains("not-the-"), "{sync:?}");
         let document = sync.document();
         assert_eq!(document["error"]["code"], "credential", "{document}");
-        assert_eq!(document["error"]["remedy"], "renew the secret named in the configuration, then run it again");
+        assert_eq!(
+            document["error"]["remedy"],
+            "mend what the message names, or else renew the secret named in the configuration; then run it again"
+        );
         for name in everyone {
             let code = &source(&document, name)["error"]["code"];
             assert_eq!(code == "credential", stopped.contains(&name), "{name}: {document}");

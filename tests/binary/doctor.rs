@@ -111,7 +111,7 @@ fn a_refused_credential_another_account_and_a_server_that_is_away() {
                           fix: point base_url, the credential and the namespace back to the account this ledger was made with, or use another ledger.path for the new one
     ok     hubspot        people can be read as they are mapped
     fault  pipedrive      credential refused: the token is refused: expired, revoked or mistyped
-                          fix: renew the secret named in the configuration, then run it again
+                          fix: mend what the message names, or else renew the secret named in the configuration; then run it again
     ok     salesforce     answers, and takes the login: salesforce 00DQy00000000bDMAQ
     ok     salesforce     people can be read as they are mapped
     ");

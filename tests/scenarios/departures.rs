@@ -6,6 +6,7 @@ use std::time::Duration;
 use propsync::assembly::Parts;
 use propsync::domain::departure::{Evidence, Fate, TAG};
 use propsync::domain::plan::Standing;
+use propsync::ledger::passes::PassId;
 use propsync::sandbox::faults::{Fault, Rule};
 use propsync::sandbox::propstreet::contact::{Contact, ExternalRef};
 use propsync::sandbox::propstreet::knobs::{Knobs, StaleTag};
@@ -16,7 +17,7 @@ use propsync::sync::report::SourceReport;
 use crate::scenarios::answers::{creating, firm_with};
 use crate::scenarios::restarts::die_after;
 use crate::support::book::Book;
-use crate::support::{Firm, in_virtual_time, person, sync};
+use crate::support::{Firm, held, in_virtual_time, person, sync};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -218,6 +219,31 @@ fn a_contact_is_deleted_only_if_nobody_stands_behind_it_and_nobody_has_touched_i
 }
 
 #[test]
+fn a_contact_that_somebody_made_in_propstreet_outlives_the_record_that_joined_it() {
+    in_virtual_time(async {
+        for interrupted in [false, true] {
+            let story = Story::new(OnDelete::Delete);
+            let anna = person("Anna", "Berg", "anna@berg.example");
+            story.firm.sandbox.propstreet.plant(held(&anna, &[]));
+            let record = story.book.add(&anna);
+            if interrupted {
+                let slow = Rule::new(Fault::Late(Duration::from_secs(30))).on(http::Method::PATCH).times(1);
+                story.firm.sandbox.propstreet.faults().add(slow);
+                story.firm.wait(HOUR).await;
+                let parts = story.start().await;
+                assert!(tokio::time::timeout(Duration::from_secs(20), sync(&parts)).await.is_err());
+                drop(parts);
+            }
+            story.sync_after(1).await;
+            assert_eq!(story.firm.ending(&record).await, "linked");
+            story.book.delete(&record);
+            let report = story.sync_after(1).await;
+            assert_eq!((report.gone.kept, story.firm.contacts().len()), (1, 1), "{interrupted}: {report:?}");
+        }
+    });
+}
+
+#[test]
 fn the_last_of_two_who_share_a_contact_takes_it_along() {
     in_virtual_time(async {
         let story = Story::new(OnDelete::Delete);
@@ -306,6 +332,44 @@ fn the_guard_counts_a_day_and_not_a_sync() {
         let report = story.sync_after(24).await;
         assert_eq!((report.gone.deleted, report.gone.held), (6, 0), "a day later: {report:?}");
         assert_eq!(story.firm.contacts().len(), 16);
+    });
+}
+
+#[test]
+fn whom_another_pass_holds_meanwhile_waits_for_the_next_count() {
+    in_virtual_time(async {
+        let story = Story::new(OnDelete::Delete);
+        let people = story.people(20).await;
+        people[..8].iter().for_each(|person| story.book.delete(person));
+        story.firm.wait(HOUR).await;
+        let parts = story.start().await;
+        let (propstreet, ledger) = (&story.firm.sandbox.propstreet, parts.engine.ledger.clone());
+        let another = async {
+            while propstreet.requests().of("DELETE contact") == 0 {
+                tokio::task::yield_now().await;
+            }
+            people[8..].iter().for_each(|person| story.book.purge(person));
+            let gone = people[8..].iter().map(|person| (story.firm.key(person), None)).collect();
+            ledger.hold(PassId(1), Evidence::Sweep, gone, story.firm.clock.now()).await.expect("held");
+        };
+        let (reports, ()) = tokio::join!(sync(&parts), another);
+        assert_eq!((reports[0].gone.deleted, reports[0].gone.held), (8, 12), "{reports:?}");
+        assert_eq!(story.firm.contacts().len(), 12, "8 were counted");
+    });
+}
+
+#[test]
+fn who_could_not_be_seen_off_is_told_as_held() {
+    in_virtual_time(async {
+        let story = Story::new(OnDelete::Tag);
+        let people = story.people(2).await;
+        story.book.delete(&people[0]);
+        let contended = Rule::new(Fault::Status { code: 412, retry_after: None }).on(http::Method::PATCH).times(5);
+        story.firm.sandbox.propstreet.faults().add(contended);
+        let report = story.sync_after(1).await;
+        assert_eq!((report.gone.held, report.gone.gone(), report.is_green()), (1, 1, false), "{report:?}");
+        let report = story.sync_after(1).await;
+        assert_eq!((report.gone.tagged, report.gone.gone(), report.is_green()), (1, 1, true), "{report:?}");
     });
 }
 

@@ -277,6 +277,27 @@ fn a_merge_is_remembered_while_the_survivor_cannot_be_sent() {
 }
 
 #[test]
+fn two_contacts_are_told_of_although_the_survivor_cannot_be_sent_and_they_came_one_by_one() {
+    in_virtual_time(async {
+        let story = Story::new(Knobs::default());
+        let [bo, anna] = story.anna_and(&person("Bo", "Lund", "bo@lund.example")).await;
+        let new = story.book.add(&person("", "", ""));
+        story.sync().await;
+        // The later reference first, so that no order of ids hides it.
+        for (loser, quarantined) in [(&bo, 0), (&anna, 1)] {
+            story.book.merge(&new, loser);
+            story.book.edit(&new, |_| ());
+            assert_eq!(story.sync().await.newly_quarantined, quarantined);
+        }
+        story.book.edit(&new, |person| *person = nils());
+        story.sync().await;
+        assert_eq!(story.ends(&new, &anna).await, ("linked".to_owned(), "quarantined: merged_in_crm".to_owned(), 2));
+        let joined = story.firm.contacts().into_iter().find(|contact| contact.has_ref(&new.key())).expect("a contact");
+        assert!(joined.has_ref(&bo.key()), "the complaint names the contact that it joined");
+    });
+}
+
+#[test]
 fn two_of_one_address_that_the_crm_merges_leave_quarantine() {
     in_virtual_time(async {
         let story = Story::new(Knobs::default());
@@ -355,7 +376,7 @@ fn a_reference_that_was_being_added_is_known_by_the_contact_it_was_added_to() {
         drop(parts);
         story.sync().await;
         let (ended, _, contacts) = story.ends(&new, &anna).await;
-        assert_eq!((ended.as_str(), contacts), ("adopted", 1), "no name and no address speaks for the two");
+        assert_eq!((ended.as_str(), contacts), ("linked", 1), "no name and no address speaks for the two");
         assert!(story.is_moved(&anna, &new).await);
     });
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use propsync::domain::pass::PassKind;
 use propsync::sandbox::faults::{Fault, Rule};
+use propsync::sandbox::people::Person;
 use propsync::sandbox::upstream::Crm;
 
 use crate::support::{Firm, all_green, in_virtual_time, person};
@@ -141,5 +142,27 @@ fn lost_answers_to_a_fifth_of_the_creates_double_and_lose_nobody() {
         assert!(all_green(&reports), "{reports:?}");
         let report = firm.sandbox.check();
         assert!(report.is_clean(), "{report:?}");
+    });
+}
+
+#[test]
+fn whom_the_map_kept_out_comes_in_once_it_is_corrected() {
+    in_virtual_time(async {
+        let mut firm = Firm::new(15, |settings| settings.contacts = 0);
+        let anna = Person { title: Some("Partner".to_owned()), ..person("Anna", "Berg", "anna@berg.example") };
+        let anna = firm.sandbox.plant(Crm::HubSpot, &anna);
+        firm.extra.insert("hubspot", "[sources.hubspot.map]\nemail = { from = \"jobtitle\" }".to_owned());
+        for _ in 0..2 {
+            firm.sync().await;
+            assert_eq!(firm.ending(&anna).await, "quarantined: invalid_field");
+            firm.wait(Duration::from_secs(25 * 3600)).await;
+        }
+        firm.extra.clear();
+        firm.sync().await;
+        assert_eq!(firm.ending(&anna).await, "created", "her stamp has not moved");
+        let requests = firm.sandbox.hubspot.requests().total;
+        firm.wait(Duration::from_secs(3600)).await;
+        firm.sync().await;
+        assert!(firm.sandbox.hubspot.requests().total <= requests + 2, "nobody is due again");
     });
 }

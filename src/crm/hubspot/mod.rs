@@ -515,6 +515,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_404_of_something_in_between_is_nobodys_absence() {
+        for (body, known) in [("<html>", false), ("", false), (r#"{"category":"OBJECT_NOT_FOUND"}"#, true)] {
+            let (_, hubspot) = open(&["email"], [answer(200, json!({"results": []})), answer(404, body)]);
+            let fetched = hubspot.fetch(texts(&["1"])).await;
+            assert_eq!(fetched.is_ok_and(|records| records.is_empty()), known, "{body}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_merged_id_brings_its_survivor() {
         // The batch shows the survivors of 5 and 1 under new ids, one of which names its loser, and is silent about 2
         // and 3.

@@ -91,7 +91,8 @@ impl HubSpot {
         let path = format!("/crm/objects/{}/contacts/{id}", super::VERSION);
         let response = self.send(request::get(&self.base, &path, &[("properties", "hs_object_id")])).await?;
         match response.status() {
-            StatusCode::NOT_FOUND => Ok(None),
+            // A 404 in HTML comes from something in front of HubSpot, and must never look like somebody who left.
+            StatusCode::NOT_FOUND if body::looks_like_json(&response) => Ok(None),
             status if status.is_success() => Ok(Some(body::json::<wire::Object>(&response)?.id)),
             _ => Err(wire::trouble(&response)),
         }
