@@ -151,10 +151,10 @@ async fn source_status(
 }
 
 impl StatusReport {
-    /// The answer: fine only if every source's newest pass was.
+    /// The answer: fine only if every source's newest pass was, and nobody waits for a person to look.
     #[must_use]
     pub fn answer(&self) -> Report {
-        let troubled = self.sources.iter().filter(|source| source.trouble.is_some()).count() as u64;
+        let troubled = self.sources.iter().filter(|s| s.trouble.is_some() || s.held > 0).count() as u64;
         let known: u64 = self.sources.iter().map(|source| source.settled).sum();
         let held: u64 = self.sources.iter().map(SourceStatus::put_aside).sum();
         let mut summary = format!("{} in Propstreet, {} in quarantine", counted(known, "record"), grouped(held));
@@ -274,6 +274,7 @@ impl SourceStatus {
             (Some(trouble), _, _) => trouble.clone(),
             (None, Some(began), _) => format!("begun {} ago, not ended", spoken(seconds(began, at))),
             (None, None, None) => "not synced yet".to_owned(),
+            (None, None, Some(_)) if self.held > 0 => "people held back".to_owned(),
             (None, None, Some(_)) => "fine".to_owned(),
         }
     }
@@ -320,6 +321,10 @@ mod tests {
         assert_eq!(owing(3, Some("hubspot:7")), [sync, explain]);
     }
 
+    fn source(name: &str) -> SourceStatus {
+        SourceStatus { name: name.to_owned(), ..SourceStatus::default() }
+    }
+
     #[test]
     fn the_age_of_the_last_good_pass_comes_first() {
         let report = StatusReport {
@@ -327,7 +332,6 @@ mod tests {
             indexed: 84_110,
             sources: vec![
                 SourceStatus {
-                    name: "hubspot".to_owned(),
                     last_good: Some(at(-12)),
                     watermark: Some(at(-15)),
                     settled: 84_102,
@@ -339,19 +343,10 @@ mod tests {
                     crm_requests_24h: 1_812,
                     gone: 12,
                     held: 4_000,
-                    ..SourceStatus::default()
+                    ..source("hubspot")
                 },
-                SourceStatus {
-                    name: "pipedrive".to_owned(),
-                    trouble: Some("credential".to_owned()),
-                    ..SourceStatus::default()
-                },
-                SourceStatus {
-                    name: "salesforce".to_owned(),
-                    last_good: Some(at(-7200)),
-                    unfinished: Some(at(-90)),
-                    ..SourceStatus::default()
-                },
+                SourceStatus { trouble: Some("credential".to_owned()), ..source("pipedrive") },
+                SourceStatus { last_good: Some(at(-7200)), unfinished: Some(at(-90)), ..source("salesforce") },
             ],
             next: vec!["renew the token of pipedrive, then propsync sync pipedrive".to_owned()],
         };
@@ -359,11 +354,11 @@ mod tests {
         assert_eq!(answer.exit, Exit::Degraded);
         assert_snapshot!(answer.text, @"
         source      last good pass  in propstreet  quarantine  waiting  changed since  crm calls a day  state
-        hubspot     12 s ago               84,102           7        1              0            1,812  fine
+        hubspot     12 s ago               84,102           7        1              0            1,812  people held back
         pipedrive   never                       0           0        0              0                0  credential
         salesforce  2 h 0 min ago               0           0        0              0                0  begun 1 min ago, not ended
 
-        84,102 records in Propstreet, 7 in quarantine; 1 source in trouble
+        84,102 records in Propstreet, 7 in quarantine; 2 sources in trouble
         quarantine of hubspot: 5 email_taken, 2 invalid_field
         write-back of hubspot: 40 owed, 1 of them refused
         left hubspot: 12, 4,000 held back

@@ -19,12 +19,21 @@ pub enum Evidence {
 }
 
 impl Evidence {
-    /// The word used in the ledger and in output.
+    /// The word used in the ledger.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Feed => "feed",
             Self::Sweep => "sweep",
+        }
+    }
+
+    /// The same to a person.
+    #[must_use]
+    pub fn told(self) -> &'static str {
+        match self {
+            Self::Feed => "the CRM calls it deleted",
+            Self::Sweep => "the CRM shows it no longer",
         }
     }
 

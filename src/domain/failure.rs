@@ -53,6 +53,7 @@ impl Trouble {
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         match self {
+            Self::NotSent { retry_after: Some(_), .. } => "nothing is lost: run it again when the pause is over",
             Self::Ambiguous(_) | Self::NotSent { .. } | Self::Outage(_) => {
                 "nothing is lost: run it again when the upstream answers; check its status page and this machine's network"
             }

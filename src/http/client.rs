@@ -316,7 +316,11 @@ impl Inner {
         match (call.judge)(&response) {
             Verdict::Retry { after } => Attempt::Later { wait: after, cause, down: status.is_server_error() },
             Verdict::Exhausted { until } => {
-                Attempt::Later { wait: Some(until), cause: format!("{cause}, its budget is used up"), down: false }
+                let minutes = until.as_secs().div_ceil(60);
+                let cause = format!(
+                    "{cause}: what it allows all who use this account is used up; nothing is sent for {minutes} min"
+                );
+                Attempt::Later { wait: Some(until), cause, down: false }
             }
             Verdict::Ambiguous => {
                 Attempt::Failed { trouble: Trouble::Ambiguous(cause), harmless: call.effect == Effect::Read }

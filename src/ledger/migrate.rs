@@ -129,7 +129,7 @@ mod tests {
     fn blank() -> (tempfile::TempDir, std::path::PathBuf, Connection) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.db");
-        let connection = crate::ledger::connect(&path, Access::Write).unwrap();
+        let connection = ledger::connect(&path, Access::Write).unwrap();
         (folder, path, connection)
     }
 
@@ -154,7 +154,7 @@ mod tests {
         bring_up(&mut connection, &path, at(1), &[FIRST, SECOND]).unwrap();
         bring_up(&mut connection, &path, at(2), &[FIRST, SECOND]).unwrap();
         assert_eq!(applied(&connection, &[FIRST, SECOND]).unwrap(), 2);
-        let copy = crate::ledger::connect(&beside(&path, "before-0002"), Access::Read).unwrap();
+        let copy = ledger::connect(&beside(&path, "before-0002"), Access::Read).unwrap();
         assert_eq!(copy.query_row("SELECT n FROM a", [], |row| row.get::<_, i64>(0)).unwrap(), 7);
         assert_eq!(applied(&copy, &[FIRST, SECOND]).unwrap(), 1);
     }
@@ -188,7 +188,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.db");
         ledger::key::read_or_create(&path).unwrap();
-        let mut connection = crate::ledger::connect(&path, Access::Write).unwrap();
+        let mut connection = ledger::connect(&path, Access::Write).unwrap();
         bring_up(&mut connection, &path, at(0), &MIGRATIONS[..1]).unwrap();
         connection.execute_batch(IN_USE).unwrap();
         drop(connection);

@@ -215,13 +215,16 @@ fn place(ledger: &Connection, row: Option<&Row>, holder: Option<&Indexed>) -> Re
     })
 }
 
-/// Where those stand that were merged into a record, and those merged into them: who came first goes first.
+/// Where those stand that were merged into a record, and those merged into them: who came first goes first. Who stands
+/// apart leads nobody anywhere.
 fn merged_into(ledger: &Connection, key: &RefKey, now: Timestamp) -> Result<Place, LedgerError> {
     const MERGED: &str = "WITH RECURSIVE merged (namespace, id, at) AS (
-            SELECT namespace, id, at FROM aliases JOIN refs USING (ref) WHERE survivor_namespace = ?1 AND survivor_id = ?2
+            SELECT namespace, id, at FROM aliases JOIN refs USING (ref) LEFT JOIN quarantine USING (ref)
+                WHERE survivor_namespace = ?1 AND survivor_id = ?2 AND quarantine.reason IS NOT 'merged_in_crm'
             UNION SELECT refs.namespace, refs.id, aliases.at FROM merged
                 JOIN aliases ON survivor_namespace = merged.namespace AND survivor_id = merged.id
-                JOIN refs USING (ref))
+                JOIN refs USING (ref) LEFT JOIN quarantine USING (ref)
+                WHERE quarantine.reason IS NOT 'merged_in_crm')
         SELECT namespace, id FROM merged ORDER BY at, namespace, id";
     let mut merged = ledger.prepare_cached(MERGED)?;
     let merged = merged.query_map((&key.namespace, &key.id), key_of)?.collect::<Result<Vec<_>, _>>()?;

@@ -371,7 +371,7 @@ fn tell(settlement: &Settlement) -> Told {
             (Outcome::Skipped.as_str(), None, SkipReason::MergedInto(alias.survivor.clone()).code())
         }
         Ending::Gone { fate, evidence, note, .. } => {
-            ("gone", None, format!("{} ({}): {note}", fate.as_str(), evidence.as_str()))
+            ("gone", None, format!("{}, as {}: {note}", fate.as_str(), evidence.told()))
         }
     };
     Told { at: settlement.at, pass: Some(settlement.pass), what: what.to_owned(), propstreet_id, note }

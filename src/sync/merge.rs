@@ -124,14 +124,13 @@ impl Delivery<'_> {
         Ok(self.settle(Ending::Merged { alias, apart: None }, None).await?)
     }
 
-    /// What a person must know while its reference still stands alone on this living contact, and the survivor's on
-    /// another.
+    /// What a person must know while its reference still stands alone on this living contact, and the survivor stands on
+    /// another, or will once it can be sent.
     async fn still_apart(&self, contact: &str, alias: &Alias) -> Result<Option<Complaint>, Halt> {
         let engine = self.desk.engine;
         let survivor = engine.ledger.survivor(alias.survivor.clone()).await?;
-        let Place::On(other) = engine.ledger.view(survivor.clone(), None, self.desk.now()).await?.place else {
-            return Ok(None);
-        };
+        let View { place, holders, .. } = engine.ledger.view(survivor.clone(), None, self.desk.now()).await?;
+        let Place::On(other) = merge::heir(&place, [&holders.by_merge]) else { return Ok(None) };
         let seen = self.ask(|d| d.engine.destination.read(&self.key, contact)).await?;
         let alone = |seen: Seen| !seen.deleted && self.carries_ours(&seen) && !self.carries(&seen, &survivor);
         Ok((contact != other && seen.is_some_and(alone)).then(|| two_contacts(&self.key, contact, &survivor, &other)))

@@ -126,6 +126,15 @@ fn a_refused_credential_another_account_and_a_server_that_is_away() {
 }
 
 #[test]
+fn a_field_that_is_hidden_is_told_once() {
+    let stage = Stage::new(86, 1);
+    stage.sandbox.salesforce.hide_field("Email");
+    let (ran, text) = found(&stage);
+    assert_eq!((ran.code, text.matches("reads Email of Contact").count()), (Some(3), 1), "{text}");
+    assert!(text.contains("ok     salesforce     answers"), "what was well before is told as well: {text}");
+}
+
+#[test]
 fn a_wrong_configuration_is_listed_fault_by_fault_and_the_ledger_is_looked_at_all_the_same() {
     let stage = Stage::new(84, 1);
     stage.run(&["sync"]);

@@ -389,7 +389,10 @@ fn who_is_out_of_the_bin_is_back_and_an_echo_is_not() {
         let report = story.sync_after(1).await;
         assert_eq!((report.counts.unchanged, story.fate(&people[0]).await), (1, None), "{report:?}");
         let history = story.firm.history(&format!("salesforce:{}", people[0].id)).await;
-        assert!(history.contains("gone: kept (feed)") && history.contains("returned"), "{history}");
+        assert!(
+            history.contains("gone: kept, as the CRM calls it deleted") && history.contains("returned"),
+            "{history}"
+        );
         assert_eq!(story.firm.sandbox.propstreet.writes(), writes);
     });
 }

@@ -289,6 +289,9 @@ fn two_contacts_are_told_of_although_the_survivor_cannot_be_sent_and_they_came_o
             story.book.edit(&new, |_| ());
             assert_eq!(story.sync().await.newly_quarantined, quarantined);
         }
+        story.firm.wait(25 * HOUR).await;
+        story.sync().await;
+        assert_eq!(story.firm.ending(&anna).await, "quarantined: merged_in_crm", "looked at again");
         story.book.edit(&new, |person| *person = nils());
         story.sync().await;
         assert_eq!(story.ends(&new, &anna).await, ("linked".to_owned(), "quarantined: merged_in_crm".to_owned(), 2));
@@ -308,6 +311,27 @@ fn two_of_one_address_that_the_crm_merges_leave_quarantine() {
         story.sync().await;
         assert_eq!(story.firm.ending(&second).await, "linked");
         assert_eq!(story.firm.contacts().len(), 1);
+    });
+}
+
+#[test]
+fn who_stands_apart_leads_nobody_to_its_contact() {
+    in_virtual_time(async {
+        for first_is_apart in [true, false] {
+            let story = Story::new(Knobs::default());
+            let [second, first] = story.anna_and(&person("Bo", "Lund", "bo@lund.example")).await;
+            story.sync().await;
+            let [apart, middle] = if first_is_apart { [&first, &second] } else { [&second, &first] };
+            story.book.merge(middle, apart);
+            story.sync().await;
+            let last = story.book.add(&nils());
+            story.book.merge(&last, middle);
+            story.sync().await;
+            assert_eq!(story.firm.ending(&last).await, "linked", "{first_is_apart}");
+            assert_eq!(story.firm.ending(apart).await, "quarantined: merged_in_crm", "{first_is_apart}");
+            let joined = story.firm.contacts().into_iter().find(|c| c.has_ref(&last.key())).expect("a contact");
+            assert!(joined.has_ref(&middle.key()), "{first_is_apart}");
+        }
     });
 }
 

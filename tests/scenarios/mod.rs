@@ -11,6 +11,7 @@ mod outages;
 mod passes;
 mod restarts;
 mod salesforce;
+mod salesforce_org;
 mod salesforce_reading;
 mod takeover;
 mod write_back;

@@ -45,22 +45,25 @@ pub fn the_one_contact(firm: &Firm, ids: &[&str]) -> Contact {
 
 #[test]
 fn a_merge_brings_the_survivor_to_the_losers_contact() {
-    in_virtual_time(async {
-        let firm = org("");
-        let salesforce = &firm.sandbox.salesforce;
-        let loser = salesforce.add(&person("Anna", "Berg", "anna@berg.example"));
-        firm.sync().await;
-        // A colleague types her in again under her married name, and merges the two before the next poll.
-        let survivor = salesforce.add(&person("Anna", "Lund", "anna@lund.example"));
-        assert!(salesforce.merge(&survivor, &loser));
-        firm.wait(HOUR).await;
-        let writes = firm.sandbox.propstreet.writes().created;
-        assert!(all_green(&firm.sync().await));
-        the_one_contact(&firm, &[&loser, &survivor]);
-        assert_eq!(firm.sandbox.propstreet.writes().created, writes, "nobody was created");
-        assert!(firm.ending(&reference(&survivor)).await.starts_with("linked"));
-        assert_eq!(firm.ending(&reference(&loser)).await, format!("skipped: merged_into:salesforce:{survivor}"));
-    });
+    for moves in [true, false] {
+        in_virtual_time(async {
+            let firm = org("");
+            let salesforce = &firm.sandbox.salesforce;
+            salesforce.merge_moves_winner(moves);
+            let loser = salesforce.add(&person("Anna", "Berg", "anna@berg.example"));
+            firm.sync().await;
+            // A colleague types her in again under her married name, and merges the two before the next poll.
+            let survivor = salesforce.add(&person("Anna", "Lund", "anna@lund.example"));
+            assert!(salesforce.merge(&survivor, &loser));
+            firm.wait(HOUR).await;
+            let writes = firm.sandbox.propstreet.writes().created;
+            assert!(all_green(&firm.sync().await));
+            the_one_contact(&firm, &[&loser, &survivor]);
+            assert_eq!(firm.sandbox.propstreet.writes().created, writes, "nobody was created");
+            assert!(firm.ending(&reference(&survivor)).await.starts_with("linked"));
+            assert_eq!(firm.ending(&reference(&loser)).await, format!("skipped: merged_into:salesforce:{survivor}"));
+        });
+    }
 }
 
 #[test]
@@ -122,6 +125,7 @@ fn a_lead_converted_into_a_contact_that_does_not_move_is_still_joined() {
     in_virtual_time(async {
         let firm = org("leads = true");
         let salesforce = &firm.sandbox.salesforce;
+        salesforce.conversion_moves_contact(false);
         // The contact waits in quarantine, so that only the lead is in Propstreet.
         let lead = salesforce.add_lead(&person("Anna", "Berg", "anna@berg.example"));
         firm.sync().await;

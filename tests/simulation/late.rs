@@ -49,7 +49,7 @@ fn who_shows_twenty_five_minutes_late_is_found_by_the_sweep() {
             org.firm.wait(5 * MINUTE).await;
             org.poll().await;
         }
-        assert_eq!(org.missed(), [id.clone()], "an hour of polls does not see her");
+        assert_eq!(org.missed(), std::slice::from_ref(&id), "an hour of polls does not see her");
         org.firm.wait(24 * 60 * MINUTE).await;
         let report = org.poll().await;
         assert!(report.passes.iter().any(|pass| pass.kind == PassKind::Sweep));

@@ -4,6 +4,7 @@
 //! `PROPSYNC_SEEDS=n` runs the first n.
 
 mod late;
+mod leaving;
 mod weather;
 
 use std::collections::BTreeSet;

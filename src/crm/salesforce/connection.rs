@@ -12,7 +12,7 @@ use crate::clock::{Clock, Dice};
 use crate::crm::request;
 use crate::crm::salesforce::auth::{Auth, Login};
 use crate::crm::salesforce::budget::Budget;
-use crate::crm::salesforce::wire;
+use crate::crm::salesforce::error::ApiError;
 use crate::domain::failure::Trouble;
 use crate::domain::spending::Spending;
 use crate::http::body;
@@ -152,7 +152,7 @@ const BY_CODE: &[(&str, &str, Verdict)] = &[
 ];
 
 pub(super) fn judge(response: &Response) -> Verdict {
-    let error = wire::ApiError::first(response);
+    let error = ApiError::first(response);
     let by_code = error.and_then(|error| {
         let fits = |(code, words, _): &&(&str, &str, _)| error.code.starts_with(code) && error.message.contains(words);
         BY_CODE.iter().find(fits).map(|(.., verdict)| *verdict)

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::crm::salesforce::connection::{Connection, DATA};
-use crate::crm::salesforce::wire::{self, ApiError};
+use crate::crm::salesforce::error::{self, ApiError};
 use crate::domain::failure::Trouble;
 use crate::http::body;
 use crate::http::transport::Response;
@@ -197,7 +197,7 @@ impl Describe {
         if response.status().is_success() {
             return Ok(Some(body::json::<Description>(&response)?.into()));
         }
-        if hidden(&response) { Ok(None) } else { Err(wire::trouble(&response)) }
+        if hidden(&response) { Ok(None) } else { Err(error::trouble(&response)) }
     }
 }
 

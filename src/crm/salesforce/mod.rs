@@ -8,9 +8,9 @@
 //!
 //! What is read: `objects` (which fields of what), `query` (as SOQL), `describe` (what the org shows) and `inspection`
 //! (whether that is enough). How: `auth` (with an `assertion`), `connection` (within a `budget`), `reader` (a query to its
-//! end), `wire` (its JSON), `refusal` (a login's). When: `changes` (a window, with the people of changed `accounts`),
-//! `everyone` (a backfill, a sweep, with `bulk` jobs and their `table`s), up to a `bound`, at a `place`. Who a merged or
-//! converted one is now: `heirs`. What is written: `writing`.
+//! end), `wire` (its JSON), `error` (a call refused) and `refusal` (a login). When: `changes` (a window, with the people of
+//! changed `accounts`), `everyone` (a backfill, a sweep, with `bulk` jobs and their `table`s), up to a `bound`, at a `place`.
+//! Who a merged or converted one is now: `heirs`. What is written: `writing`.
 
 mod accounts;
 mod assertion;
@@ -21,6 +21,7 @@ mod bulk;
 mod changes;
 mod connection;
 mod describe;
+mod error;
 mod everyone;
 mod heirs;
 mod id;
@@ -83,7 +84,7 @@ pub struct Settings {
     pub person_accounts: bool,
     /// A first reading of more rows than this goes through the Bulk API.
     pub bulk_above: u64,
-    /// The most rows one query asks for, at most [`query::LIMIT`].
+    /// The most rows one query asks for, at most 2,000.
     pub rows_per_query: usize,
     /// Percent of the org's requests a day that this source may use.
     pub budget_share: u32,

@@ -5,6 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::crm::salesforce::connection::{Connection, DATA};
+use crate::crm::salesforce::error::{self, ApiError};
 use crate::crm::salesforce::id::Id;
 use crate::crm::salesforce::query::Query;
 use crate::crm::salesforce::wire::{self, Row};
@@ -103,9 +104,9 @@ impl Reader {
     /// How many rows a query has.
     pub(super) async fn count(&self, query: &Query) -> Result<u64, Halt> {
         let response = self.connection.get(&path(query), &[("q", &query.counting())]).await?;
-        match wire::ApiError::first(&response) {
+        match ApiError::first(&response) {
             Some(error) if error.code == "QUERY_TIMEOUT" => Err(Halt::TooSlow),
-            _ if !response.status().is_success() => Err(wire::trouble(&response).into()),
+            _ if !response.status().is_success() => Err(error::trouble(&response).into()),
             _ => Ok(body::json::<wire::Count>(&response)?.total_size),
         }
     }
@@ -129,11 +130,11 @@ impl Reader {
         let (mut rows, mut seen) = (Vec::new(), HashSet::new());
         loop {
             if !response.status().is_success() {
-                let code = wire::ApiError::first(&response).map(|error| error.code);
+                let code = ApiError::first(&response).map(|error| error.code);
                 return match code.as_deref() {
                     Some("QUERY_TIMEOUT") => Err(Halt::TooSlow),
-                    Some("INVALID_QUERY_LOCATOR") => Ok(Followed::Forgotten(wire::trouble(&response))),
-                    _ => Err(wire::trouble(&response).into()),
+                    Some("INVALID_QUERY_LOCATOR") => Ok(Followed::Forgotten(error::trouble(&response))),
+                    _ => Err(error::trouble(&response).into()),
                 };
             }
             let page: wire::QueryPage = body::json(&response)?;

@@ -14,10 +14,11 @@ use serde_json::{Value, json};
 
 use crate::crm::salesforce::connection::{Connection, DATA};
 use crate::crm::salesforce::describe::{Describe, Shape, Shapes};
+use crate::crm::salesforce::error::{self, ApiError};
 use crate::crm::salesforce::id::Id;
 use crate::crm::salesforce::query::Query;
 use crate::crm::salesforce::reader::Reader;
-use crate::crm::salesforce::wire::{self, ApiError, Row, Shown};
+use crate::crm::salesforce::wire::{Row, Shown};
 use crate::domain::failure::Trouble;
 use crate::domain::identity::salesforce_id;
 use crate::domain::record::{WriteBack, WrittenBack};
@@ -176,7 +177,7 @@ impl Writing {
                 sent.iter().for_each(|due| outcomes[due.index] = Some(later.clone()));
                 return Ok(());
             }
-            return Err(wire::trouble(&response));
+            return Err(error::trouble(&response));
         }
         let results: Vec<Saved> = body::json(&response)?;
         if results.len() != sent.len() {
