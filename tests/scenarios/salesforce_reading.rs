@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 use propsync::domain::pass::PassKind;
+use propsync::ledger::Ledger;
 use propsync::sandbox::faults::{Fault, Rule};
 use propsync::sandbox::people::Person;
 use propsync::sandbox::propstreet::contact::ExternalRef;
@@ -326,5 +327,22 @@ fn people_who_are_out_of_sight_all_at_once_are_held() {
         let report = synced(&firm).await;
         assert_eq!((report.gone.held, report.gone.deleted, firm.contacts().len()), (20, 0, 40), "{report:?}");
         assert!(!report.is_green());
+    });
+}
+
+#[test]
+fn a_poll_that_finds_nobody_moves_the_watermark_to_its_bound() {
+    in_virtual_time(async {
+        let firm = org("");
+        firm.sync().await;
+        firm.wait(3 * HOUR).await;
+        assert!(all_green(&firm.sync().await));
+        let ledger = Ledger::open_for_reading(&firm.ledger_path()).await.expect("a ledger");
+        let cursor = ledger.cursor("salesforce", PassKind::Poll).await.expect("a cursor");
+        ledger.close().await;
+        // The bound lies a minute behind the server's clock: nothing older is read again but the overlap.
+        let settled = firm.clock.now() - Duration::from_secs(120);
+        assert!(cursor.watermark.is_some_and(|watermark| watermark >= settled), "{cursor:?}");
+        assert_eq!(cursor.window, None);
     });
 }
