@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use url::Url;
 
+use crate::domain::record::Window;
 use crate::http::transport::{Failure, Request, Response, Transport};
 
 /// Answers in order; one request too many fails to connect.
@@ -98,4 +99,9 @@ pub(crate) fn undated(mut response: Response) -> Response {
 pub(crate) fn with(mut response: Response, name: &'static str, value: &str) -> Response {
     response.headers_mut().insert(name, value.parse().unwrap());
     response
+}
+
+/// The hour before that server's now.
+pub(crate) fn window() -> Window {
+    Window { lo: "2026-11-02T09:00:00Z".parse().unwrap(), hi: "2026-11-02T10:00:00Z".parse().unwrap() }
 }

@@ -292,7 +292,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::crm::script::{Script, answer, undated, with};
+    use crate::crm::script::{Script, answer, undated, window, with};
 
     fn open(fields: &[&str], answers: impl IntoIterator<Item = Response>) -> (Arc<Script>, HubSpot) {
         let script = Script::new(answers);
@@ -311,10 +311,6 @@ mod tests {
 
     fn contacts(ids: &[&str]) -> Vec<Value> {
         ids.iter().map(|id| contact(id)).collect()
-    }
-
-    fn window() -> Window {
-        Window { lo: "2026-11-02T09:00:00Z".parse().unwrap(), hi: "2026-11-02T10:00:00Z".parse().unwrap() }
     }
 
     fn ids(records: &[Record]) -> Vec<&str> {

@@ -305,7 +305,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::crm::script::{Asked, Script, answer, undated, with};
+    use crate::crm::script::{Asked, Script, answer, undated, window, with};
 
     fn open(fields: &[&str], answers: impl IntoIterator<Item = Response>) -> (Arc<Script>, Pipedrive) {
         let script = Script::new(answers);
@@ -324,10 +324,6 @@ mod tests {
 
     fn person(id: u64) -> Value {
         json!({"id": id, "name": "Ada", "update_time": "2026-11-02T09:30:00Z", "org_id": 12, "label_ids": [2], "is_deleted": false})
-    }
-
-    fn window() -> Window {
-        Window { lo: "2026-11-02T09:00:00Z".parse().unwrap(), hi: "2026-11-02T10:00:00Z".parse().unwrap() }
     }
 
     fn paths(asked: &[Asked]) -> Vec<&str> {

@@ -99,8 +99,8 @@ struct Updated {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crm::salesforce::rig::{logged_in, row, rows, window};
-    use crate::crm::script::{answer, undated};
+    use crate::crm::salesforce::rig::{logged_in, row, rows};
+    use crate::crm::script::{answer, undated, window};
     use crate::http::transport::Response;
     use crate::sync::source::ContactSource;
 

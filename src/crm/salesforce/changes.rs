@@ -151,9 +151,9 @@ mod tests {
     use crate::crm::Wanted;
     use crate::crm::salesforce::Settings;
     use crate::crm::salesforce::rig::{
-        account, account_id, converted, deleted, id, lead, lead_id, logged_in, row, rows, slow, told, window,
+        account, account_id, converted, deleted, id, lead, lead_id, logged_in, row, rows, slow, told,
     };
-    use crate::crm::script::{Asked, answer};
+    use crate::crm::script::{Asked, answer, window};
     use crate::sync::source::ContactSource;
 
     fn of_contacts(_: &mut Settings, _: &mut Wanted) {}

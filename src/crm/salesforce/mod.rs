@@ -271,9 +271,9 @@ mod tests {
 
     use super::*;
     use crate::crm::salesforce::rig::{
-        BASE, converted, deleted, expired, id, lead, lead_id, logged_in, open, row, rows, token, undescribed, window,
+        BASE, converted, deleted, expired, id, lead, lead_id, logged_in, open, row, rows, token, undescribed,
     };
-    use crate::crm::script::{answer, undated};
+    use crate::crm::script::{answer, undated, window};
 
     #[tokio::test(start_paused = true)]
     async fn the_first_login_tells_the_org() {

@@ -10,7 +10,7 @@ use crate::crm::salesforce::describe::{Describe, Kind, Shape, Shapes};
 use crate::crm::salesforce::{Auth, Salesforce, Settings};
 use crate::crm::script::{Asked, Script, answer};
 use crate::domain::identity::salesforce_id;
-use crate::domain::record::{Page, Window};
+use crate::domain::record::Page;
 use crate::http::transport::Response;
 
 pub(super) const BASE: &str = "https://acme.my.salesforce.com";
@@ -145,10 +145,6 @@ pub(super) fn slow() -> Response {
 pub(super) fn rows(records: impl IntoIterator<Item = Value>) -> Response {
     let records: Vec<Value> = records.into_iter().collect();
     answer(200, json!({"totalSize": records.len(), "done": true, "records": records}))
-}
-
-pub(super) fn window() -> Window {
-    Window { lo: "2026-11-02T09:00:00Z".parse().unwrap(), hi: "2026-11-02T10:00:00Z".parse().unwrap() }
 }
 
 /// What a page says, in a line each: who is sighted, without a stamp (`?`), without a record (`-`), instead of whom.
