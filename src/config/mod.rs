@@ -2,6 +2,7 @@
 //! calls no upstream: a configuration is right or wrong on this machine alone.
 
 pub mod document;
+pub mod hubspot;
 pub mod load;
 pub mod places;
 pub mod problems;

@@ -8,8 +8,8 @@ use secrecy::SecretString;
 use crate::config::document::{Section, Word};
 use crate::config::propstreet::{base_url, secret};
 use crate::config::tree::SourceConfig;
-use crate::config::{rules, salesforce};
-use crate::crm::{self, hubspot, pipedrive};
+use crate::config::{hubspot, rules, salesforce};
+use crate::crm::{self, pipedrive};
 use crate::domain::identity::{MAX_NAMESPACE, RefRules};
 use crate::domain::kind::Kind;
 use crate::mapping::Mapper;
@@ -125,22 +125,21 @@ fn crm(section: &Section<'_>, kind: Kind, mapper: Option<&Mapper>) -> Option<crm
         Kind::Salesforce => salesforce::read(section, base_url(section, None), mapper).map(crm::Settings::Salesforce),
         Kind::HubSpot => {
             let base_url = base_url(section, Some("https://api.hubapi.com"));
-            let auth = hubspot::Auth::Token { token: token(section, "token")? };
-            Some(crm::Settings::HubSpot(hubspot::Settings { base_url: base_url?, auth }))
+            hubspot::read(section, base_url).map(crm::Settings::HubSpot)
         }
         Kind::Pipedrive => {
             let base_url = base_url(section, Some("https://api.pipedrive.com"));
-            let auth = pipedrive::Auth::ApiToken { token: token(section, "api_token")? };
+            let auth = pipedrive::Auth::ApiToken { token: token(section)? };
             Some(crm::Settings::Pipedrive(pipedrive::Settings { base_url: base_url?, auth }))
         }
     }
 }
 
-/// `auth = { kind = …, token = … }`, where the kind is one word.
-fn token(section: &Section<'_>, login: &'static str) -> Option<SecretString> {
+/// `auth = { kind = "api_token", token = … }`.
+fn token(section: &Section<'_>) -> Option<SecretString> {
     let auth = section.section("auth")?;
-    auth.require("kind", &format!("add kind = \"{login}\""));
-    auth.choice("kind", &[(login, Word::Built(())), ("oauth_refresh", Word::Planned)])?;
+    auth.require("kind", "add kind = \"api_token\"");
+    auth.choice("kind", &[("api_token", Word::Built(())), ("oauth_refresh", Word::Planned)])?;
     let token = secret(&auth, "token");
     auth.close(&[]);
     token

@@ -73,7 +73,7 @@ pub fn open(
         Settings::Salesforce(settings) => {
             Arc::new(salesforce::Salesforce::new(settings, wanted, transport, clock, dice))
         }
-        Settings::HubSpot(settings) => Arc::new(hubspot::HubSpot::new(settings, wanted.fields, transport, clock, dice)),
+        Settings::HubSpot(settings) => Arc::new(hubspot::HubSpot::new(settings, wanted, transport, clock, dice)),
         Settings::Pipedrive(settings) => {
             Arc::new(pipedrive::Pipedrive::new(settings, wanted.fields, transport, clock, dice))
         }

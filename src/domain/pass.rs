@@ -13,6 +13,8 @@ use crate::domain::identity::RefKey;
 pub enum PassKind {
     /// What changed since the watermark.
     Poll,
+    /// What changed some time ago, read once more for what polls came too early for.
+    Trail,
     /// Everyone, for the first time.
     Backfill,
     /// Everyone's id and stamp, to find what polls cannot see.
@@ -25,13 +27,14 @@ pub enum PassKind {
 
 impl PassKind {
     /// Every kind.
-    pub const ALL: [Self; 5] = [Self::Poll, Self::Backfill, Self::Sweep, Self::Resync, Self::Retry];
+    pub const ALL: [Self; 6] = [Self::Poll, Self::Trail, Self::Backfill, Self::Sweep, Self::Resync, Self::Retry];
 
     /// The word used in the ledger and in output.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Poll => "poll",
+            Self::Trail => "trail",
             Self::Backfill => "backfill",
             Self::Sweep => "sweep",
             Self::Resync => "resync",

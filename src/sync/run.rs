@@ -14,7 +14,7 @@ use crate::sync::engine::{Engine, FirstRun, Source};
 use crate::sync::pass::{Listing, Pass, Tally};
 use crate::sync::patience::Patience;
 use crate::sync::report::{PassReport, Progress, SourceReport, Stop};
-use crate::sync::source::Detail;
+use crate::sync::source::{Detail, Trail};
 use crate::sync::upkeep::Upkeep;
 
 /// A complete listing of every id is due when the last is this old: what polls cannot see is found within it.
@@ -131,7 +131,7 @@ impl<'a> Sync<'a> {
         }
     }
 
-    /// Backfill if one is owed, then what is due again, then what changed, then a sweep if one is due.
+    /// Backfill if one is owed, then what is due again, then what changed, then the trail and a sweep if they are due.
     async fn passes(&mut self) -> Result<(), Stop> {
         self.upkeep.tell_spent().await?;
         self.admit().await?;
@@ -141,7 +141,10 @@ impl<'a> Sync<'a> {
 
         let floor = self.first_run().await?;
         self.pass(PassKind::Retry, Listing::Due, self.bound().await?).await?;
-        let polled = self.poll(floor).await;
+        let polled = match self.poll(floor).await {
+            Ok(()) => self.trail(floor).await,
+            stopped => stopped,
+        };
         let swept = match &polled {
             // A listing by time that answers, and cannot be trusted, must not keep the one of everyone from finding
             // what it misses.
@@ -177,6 +180,7 @@ impl<'a> Sync<'a> {
             let window = OpenWindow { window: Window { lo: start, hi: start }, resume: None };
             ledger.move_cursor(name, PassKind::Backfill, Cursor { watermark: None, window: Some(window) }).await?;
             ledger.move_cursor(name, PassKind::Sweep, Cursor { watermark: Some(start), window: None }).await?;
+            ledger.move_cursor(name, PassKind::Trail, Cursor { watermark: Some(start), window: None }).await?;
             // Last, because it says that the others are set: a death in between must not forget where `from_now` began.
             ledger.move_cursor(name, PassKind::Poll, Cursor { watermark: Some(start), window: None }).await?;
         }
@@ -202,29 +206,62 @@ impl<'a> Sync<'a> {
     }
 
     async fn poll(&mut self, floor: Option<Timestamp>) -> Result<(), Stop> {
-        // What lies in the first overlap may have shown after the source began.
-        let floor = floor.map(|floor| floor - self.source.crm.overlap());
         loop {
             let cursor = self.engine.ledger.cursor(&self.source.name, PassKind::Poll).await?;
             let resumed = cursor.window.is_some();
-            let OpenWindow { window: span, resume } = match cursor.window {
-                Some(window) => window,
-                None => {
-                    let hi = self.bound().await?;
-                    let watermark = cursor.watermark.unwrap_or(hi).min(hi);
-                    OpenWindow { window: Window { lo: watermark - self.source.crm.overlap(), hi }, resume: None }
-                }
+            let open = match cursor.window {
+                Some(open) => open,
+                None => self.window(cursor.watermark, self.bound().await?),
             };
-            let watermark = cursor.watermark;
-            self.pass(PassKind::Poll, Listing::Changes { span, watermark, resume, floor }, span.hi).await?;
-            if self.patience.lost().is_some() {
-                return Ok(());
-            }
-            self.finish(PassKind::Poll, span.hi).await?;
+            self.read_changes(PassKind::Poll, open, cursor.watermark, floor).await?;
             // A window left open by a crash ends in the past: read on to the present.
-            if !resumed {
+            if !resumed || self.patience.lost().is_some() {
                 return Ok(());
             }
+        }
+    }
+
+    /// Reads once more what changed some time ago, where the CRM may have shown it too late for the polls.
+    async fn trail(&mut self, floor: Option<Timestamp>) -> Result<(), Stop> {
+        let Some(Trail { behind, every }) = self.source.crm.trail().filter(|_| self.patience.lost().is_none()) else {
+            return Ok(());
+        };
+        let ledger = &self.engine.ledger;
+        let polled = ledger.cursor(&self.source.name, PassKind::Poll).await?.watermark;
+        let cursor = ledger.cursor(&self.source.name, PassKind::Trail).await?;
+        let (open, began) = match (cursor.window, cursor.watermark, polled) {
+            (Some(open), began, _) => (open, began),
+            (None, Some(began), Some(polled)) if polled - behind >= began + every => {
+                (self.window(Some(began), polled - behind), Some(began))
+            }
+            // A source that is older than its trail.
+            (None, None, Some(polled)) => return self.finish(PassKind::Trail, polled - behind).await,
+            _ => return Ok(()),
+        };
+        self.read_changes(PassKind::Trail, open, began, floor).await
+    }
+
+    /// The window from the watermark on, the overlap before it.
+    fn window(&self, watermark: Option<Timestamp>, hi: Timestamp) -> OpenWindow {
+        let lo = watermark.unwrap_or(hi).min(hi) - self.source.crm.overlap();
+        OpenWindow { window: Window { lo, hi }, resume: None }
+    }
+
+    /// Reads a window to its end, which the watermark then moves to.
+    async fn read_changes(
+        &mut self,
+        kind: PassKind,
+        open: OpenWindow,
+        watermark: Option<Timestamp>,
+        floor: Option<Timestamp>,
+    ) -> Result<(), Stop> {
+        // What lies in the first overlap may have shown after the source began.
+        let floor = floor.map(|floor| floor - self.source.crm.overlap());
+        let OpenWindow { window: span, resume } = open;
+        self.pass(kind, Listing::Changes { span, watermark, resume, floor }, span.hi).await?;
+        match self.patience.lost() {
+            Some(_) => Ok(()),
+            None => self.finish(kind, span.hi).await,
         }
     }
 

@@ -37,6 +37,11 @@ pub trait ContactSource: Send + Sync {
     /// How far before the watermark a poll reads again, for commits and index entries that show late.
     fn overlap(&self) -> Duration;
 
+    /// The way in which windows are read a second time, where what changed may show later than the overlap reaches.
+    fn trail(&self) -> Option<Trail> {
+        None
+    }
+
     /// Requests sent to this CRM so far.
     fn requests(&self) -> u64;
 
@@ -70,6 +75,15 @@ pub trait PropstreetIdField: Send + Sync {
 
     /// Writes each id where the field differs, and nowhere else. The answer has an entry for each, in order.
     fn write(&self, links: Vec<WriteBack>) -> BoxFuture<'_, Result<Vec<WrittenBack>, Trouble>>;
+}
+
+/// A second reading of what changed, that stays behind the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trail {
+    /// How far behind the bound it ends.
+    pub behind: Duration,
+    /// How much time it reads at once, or more: it is not due before.
+    pub every: Duration,
 }
 
 /// How much a listing of everyone must carry.

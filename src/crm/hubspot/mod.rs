@@ -10,6 +10,9 @@ mod auth;
 mod changes;
 mod companies;
 mod definitions;
+mod everyone;
+mod limits;
+mod portal;
 mod records;
 mod wire;
 
@@ -17,7 +20,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::SubsecRound;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
@@ -25,17 +27,15 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::clock::{Clock, Dice};
-use crate::crm::request;
+use crate::crm::{self, request};
 use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
-use crate::domain::record::{Account, Page, Record, Resume, Sighting, Window};
+use crate::domain::record::{Account, Page, Record, Resume, Window};
 use crate::http::body;
 use crate::http::client::{Call, Upstream};
-use crate::http::pacer::{Budget, PacerSettings};
 use crate::http::token::Tokens;
 use crate::http::transport::{Request, Response, Transport};
-use crate::http::verdict::{self, Verdict};
-use crate::sync::source::{ContactSource, Detail};
+use crate::sync::source::{ContactSource, Detail, Trail};
 
 pub use crate::crm::hubspot::auth::Auth;
 
@@ -46,13 +46,13 @@ const VERSION: &str = "2026-03";
 /// Objects one batch read, and one page of the list, may hold.
 const BATCH: usize = 100;
 
-/// Room for property names in the list's URL: peers met 414 from 8,000 characters on.
-const URL_BUDGET: usize = 5 * 1024;
-
-/// The search index is late without a documented bound; what shows later than this is found by the sweep, which reads
-/// the list and not the index.
+/// The search index is late without a documented bound; what shows later than this is found by the trail, and what shows
+/// later still by the sweep, which reads the list and not the index.
 const OVERLAP: Duration = Duration::from_secs(15 * 60);
-const MARGIN: Duration = Duration::from_secs(60);
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// What the overlap misses is read again an hour behind, as others who read HubSpot came to do.
+const TRAIL: Trail = Trail { behind: Duration::from_secs(3600), every: Duration::from_secs(3600) };
 
 /// Where HubSpot is and how to log in.
 #[derive(Debug, Clone)]
@@ -61,6 +61,18 @@ pub struct Settings {
     pub base_url: Url,
     /// How to log in.
     pub auth: Auth,
+    /// The share of the portal's daily requests that this source may use, in percent.
+    pub budget_share: u32,
+    /// The property of contacts that gets Propstreet's id; `None` writes nothing.
+    pub write_back: Option<String>,
+}
+
+impl Settings {
+    /// With everything else at its default.
+    #[must_use]
+    pub fn new(base_url: Url, auth: Auth) -> Self {
+        Self { base_url, auth, budget_share: 20, write_back: None }
+    }
 }
 
 /// One portal.
@@ -87,8 +99,9 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn new(fields: BTreeSet<String>) -> Self {
-        let (company, contact): (Vec<_>, Vec<_>) = fields.into_iter().partition(|field| field.starts_with("company."));
+    fn new(wanted: crm::Wanted) -> Self {
+        let (company, contact): (Vec<_>, Vec<_>) =
+            wanted.fields.into_iter().partition(|field| field.starts_with("company."));
         let company = company.iter().map(|field| field["company.".len()..].to_owned()).collect();
         let own = ["hs_object_id", "lastmodifieddate", "hs_merged_object_ids"].map(str::to_owned);
         let sent: BTreeSet<String> = contact.iter().cloned().chain(own).collect();
@@ -99,17 +112,17 @@ impl Wanted {
 impl HubSpot {
     pub(super) fn new(
         settings: Settings,
-        fields: BTreeSet<String>,
+        wanted: crm::Wanted,
         transport: Arc<dyn Transport>,
         clock: Clock,
         dice: Dice,
     ) -> Self {
-        let upstream = Upstream::new("hubspot", transport, clock.clone(), dice, pacing());
+        let upstream = Upstream::new("hubspot", transport, clock.clone(), dice, limits::pacing());
         Self {
             upstream,
             tokens: settings.auth.tokens(),
             base: settings.base_url,
-            wanted: Wanted::new(fields),
+            wanted: Wanted::new(wanted),
             definitions: definitions::Definitions::default(),
             search_pace: changes::SearchPace::new(clock.clone()),
             portal: OnceCell::new(),
@@ -119,29 +132,13 @@ impl HubSpot {
 
     /// Sends a request, every one of which is a read, also by POST.
     async fn send(&self, request: Request) -> Result<Response, Trouble> {
-        let call = |token: &_| Call::read(auth::signed(request.clone(), token), judge);
+        let call = |token: &_| Call::read(auth::signed(request.clone(), token), limits::judge);
         self.upstream.authorized(&self.tokens, call).await
     }
 
     async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, Trouble> {
         let response = self.send(request).await?;
         if response.status().is_success() { body::json(&response) } else { Err(wire::trouble(&response)) }
-    }
-
-    async fn portal(&self) -> Result<&str, Trouble> {
-        self.portal.get_or_try_init(|| self.read_portal()).await.map(String::as_str)
-    }
-
-    async fn read_portal(&self) -> Result<String, Trouble> {
-        let path = format!("/account-info/{VERSION}/details");
-        let details: Result<wire::AccountDetails, _> = self.ask(request::get(&self.base, &path, &[])).await;
-        match details {
-            Ok(details) => Ok(details.portal_id),
-            Err(Trouble::Forbidden(words)) => Err(Trouble::Forbidden(format!(
-                "HubSpot does not tell this token which account it belongs to, so it cannot be bound to one: {words}"
-            ))),
-            Err(trouble) => Err(trouble),
-        }
     }
 
     async fn window(&self, window: Window, resume: Option<Resume>) -> Result<Page, Trouble> {
@@ -152,97 +149,6 @@ impl HubSpot {
         let found = self.ask(request::post_json(&self.base, &path, &body)).await?;
         changes::page(&found, after)
     }
-
-    /// The list goes by id and not through the search index; its cursor is the id of the next contact.
-    async fn list(&self, detail: Detail, resume: Option<Resume>) -> Result<Page, Trouble> {
-        let names = self.wanted.sent.join(",");
-        let fits = url::form_urlencoded::byte_serialize(names.as_bytes()).map(str::len).sum::<usize>() < URL_BUDGET;
-        let in_list = detail == Detail::Records && fits;
-        let properties = if in_list { names.as_str() } else { "lastmodifieddate" };
-        let mut query = vec![("limit", "100"), ("archived", "false"), ("properties", properties)];
-        query.extend(resume.as_ref().map(|resume| ("after", resume.0.as_str())));
-        let path = format!("/crm/objects/{VERSION}/contacts");
-        let found: wire::ObjectPage = self.ask(request::get(&self.base, &path, &query)).await?;
-        let next = found.after().map(|after| Resume(after.to_owned()));
-        if resume.is_some_and(|asked| next.as_ref().is_some_and(|next| !is_beyond(&next.0, &asked.0))) {
-            return Err(Trouble::Protocol("HubSpot sends the same page of contacts over and over".into()));
-        }
-        let alive: Vec<&wire::Object> = found.results.iter().filter(|object| !object.archived).collect();
-        if detail == Detail::Stamps {
-            let sighting = |o: &&wire::Object| Sighting { id: o.id.clone(), modified: o.modified(), record: None };
-            return Ok(Page { sightings: alive.iter().map(sighting).collect(), next, ..Page::default() });
-        }
-        let records = if in_list {
-            self.demand("contacts", alive.iter().copied(), &self.wanted.contact).await?;
-            let mut records: Vec<Record> = alive.iter().map(|object| object.record(&self.wanted.contact)).collect();
-            self.attach_companies(&mut records).await?;
-            records
-        } else {
-            let ids: Vec<String> = alive.iter().map(|object| object.id.clone()).collect();
-            self.records(&ids).await?
-        };
-        let whole = |r: Record| Sighting { id: r.id.clone(), modified: r.modified, record: Some(r) };
-        Ok(Page { sightings: records.into_iter().map(whole).collect(), next, ..Page::default() })
-    }
-}
-
-/// Whether one cursor of the list lies beyond another: it is the id of the next contact, and the list is in their order.
-/// Peers met cycles longer than one page.
-fn is_beyond(next: &str, asked: &str) -> bool {
-    match (next.parse::<u64>(), asked.parse::<u64>()) {
-        (Ok(next), Ok(asked)) => next > asked,
-        _ => next != asked,
-    }
-}
-
-/// The limit counts ten seconds; the smallest account's until a header tells more. Searches carry no headers and are
-/// paced apart.
-fn pacing() -> PacerSettings {
-    PacerSettings {
-        assumed_per_minute: Some(600),
-        window: Duration::from_secs(10),
-        in_flight: 8,
-        budget: |headers| {
-            let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u32>().ok();
-            let limit = number("x-hubspot-ratelimit-max")?;
-            Some(Budget { limit, remaining: number("x-hubspot-ratelimit-remaining")?, reset: None })
-        },
-        ..PacerSettings::default()
-    }
-}
-
-/// 429 is one of three limits, told apart by `policyName`; some statuses are HubSpot's own.
-/// <https://developers.hubspot.com/docs/api-reference/error-handling>
-fn judge(response: &Response) -> Verdict {
-    let asked = match verdict::general(response) {
-        Verdict::Retry { after } => after,
-        _ => None,
-    };
-    match response.status().as_u16() {
-        429 => {
-            let error = wire::ErrorBody::of(response);
-            let words = format!("{} {}", error.policy_name, error.message).to_lowercase();
-            if words.contains("daily") {
-                // It ends at midnight in the account's own zone; asking once an hour finds that hour.
-                let hour = Duration::from_secs(3600);
-                Verdict::Exhausted { until: asked.unwrap_or(hour).max(hour) }
-            } else if words.contains("ten_secondly") {
-                Verdict::Retry { after: Some(asked.unwrap_or(Duration::from_secs(10))) }
-            } else {
-                Verdict::Retry { after: Some(asked.unwrap_or(Duration::from_secs(1))) }
-            }
-        }
-        // Locked by many writes; the documentation asks for two seconds at least.
-        423 => Verdict::Retry { after: Some(Duration::from_secs(2)) },
-        // The account moves between data centres, for up to a day.
-        477 => {
-            let wait = verdict::retry_after(response.headers());
-            Verdict::Retry { after: Some(wait.unwrap_or(Duration::from_secs(3600))) }
-        }
-        530 => Verdict::Unauthorized,
-        200 | 207 if !body::looks_like_json(response) => Verdict::Ambiguous,
-        _ => verdict::general(response),
-    }
 }
 
 impl ContactSource for HubSpot {
@@ -251,15 +157,7 @@ impl ContactSource for HubSpot {
     }
 
     fn bound(&self) -> BoxFuture<'_, Result<Timestamp, Trouble>> {
-        async {
-            if self.upstream.server_now().is_none() {
-                self.portal().await?;
-            }
-            let now = self.upstream.server_now();
-            let now = now.ok_or_else(|| Trouble::Protocol("HubSpot's answers carry no Date".into()))?;
-            Ok((now - MARGIN).trunc_subsecs(3))
-        }
-        .boxed()
+        self.settled().boxed()
     }
 
     fn changes(&self, window: Window, resume: Option<Resume>) -> BoxFuture<'_, Result<Page, Trouble>> {
@@ -278,6 +176,10 @@ impl ContactSource for HubSpot {
         OVERLAP
     }
 
+    fn trail(&self) -> Option<Trail> {
+        Some(TRAIL)
+    }
+
     fn requests(&self) -> u64 {
         self.upstream.requests()
     }
@@ -292,15 +194,16 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::crm::script::{Script, answer, undated, window, with};
+    use crate::crm::script::{Script, answer, undated, window};
 
     fn open(fields: &[&str], answers: impl IntoIterator<Item = Response>) -> (Arc<Script>, HubSpot) {
         let script = Script::new(answers);
         let auth = Auth::Token { token: "pat-eu1-x".into() };
-        let settings = Settings { base_url: "https://api.hubapi.com".parse().unwrap(), auth };
+        let settings = Settings::new("https://api.hubapi.com".parse().unwrap(), auth);
         let clock = Clock::simulated("2026-11-02T10:00:00Z".parse().unwrap());
         let fields = fields.iter().map(|&f| f.to_owned()).collect();
-        let hubspot = HubSpot::new(settings, fields, Arc::clone(&script) as _, clock, Dice::seeded(1));
+        let wanted = crm::Wanted { fields, ..crm::Wanted::default() };
+        let hubspot = HubSpot::new(settings, wanted, Arc::clone(&script) as _, clock, Dice::seeded(1));
         (script, hubspot)
     }
 
@@ -325,7 +228,7 @@ mod tests {
     async fn the_portal_is_the_account_and_a_missing_scope_says_so() {
         let (script, hubspot) = open(&[], [answer(200, json!({"portalId": 1234, "timeZone": "Europe/Stockholm"}))]);
         assert_eq!(hubspot.account().await.unwrap().id, "1234");
-        assert_eq!(hubspot.bound().await.unwrap().to_rfc3339(), "2026-11-02T09:59:00+00:00");
+        assert_eq!(hubspot.bound().await.unwrap().to_rfc3339(), "2026-11-02T09:59:50+00:00");
         let asked = script.asked();
         assert_eq!(asked[0].url.as_str(), "https://api.hubapi.com/account-info/2026-03/details");
         assert_eq!(asked[0].headers["authorization"], "Bearer pat-eu1-x");
@@ -479,7 +382,7 @@ mod tests {
         let page = hubspot.everyone(Detail::Records, None).await.unwrap();
         assert!(page.sightings[0].record.is_some());
         let asked = script.asked();
-        assert!(asked[0].url.as_str().len() < URL_BUDGET);
+        assert!(asked[0].url.as_str().len() < everyone::URL_BUDGET);
         assert_eq!(asked[1].json()["properties"].as_array().unwrap().len(), 303, "no name is cut");
     }
 
@@ -636,49 +539,5 @@ mod tests {
         assert_eq!(hubspot.changes(window(), None).await.unwrap(), Page::default());
         assert_eq!(hubspot.requests(), 2);
         assert_eq!(hubspot.changes(window(), None).await.unwrap_err().code(), "credential");
-    }
-
-    #[test]
-    fn the_budget_is_read_where_headers_are() {
-        let limits = [("x-hubspot-ratelimit-max", "190"), ("x-hubspot-ratelimit-remaining", "12")];
-        let response = limits.into_iter().fold(answer(200, "{}"), |r, (name, value)| with(r, name, value));
-        let expected = Budget { limit: 190, remaining: 12, reset: None };
-        assert_eq!((pacing().budget)(response.headers()), Some(expected));
-        assert_eq!((pacing().budget)(answer(200, "{}").headers()), None, "searches carry none");
-    }
-
-    #[test]
-    fn answers_are_judged_by_policy_and_by_hubspots_own_statuses() {
-        let limit = |policy: &str, message: &str| json!({"policyName": policy, "message": message}).to_string();
-        let retry = |seconds| Verdict::Retry { after: Some(Duration::from_secs(seconds)) };
-        for (status, body, expected) in [
-            (200, "{}".to_owned(), Verdict::Fine),
-            (207, r#"{"results":[]}"#.to_owned(), Verdict::Fine),
-            (200, "<html>".to_owned(), Verdict::Ambiguous),
-            (429, limit("SECONDLY", "You have reached your secondly limit."), retry(1)),
-            (429, limit("TEN_SECONDLY_ROLLING", "You have reached your ten_secondly_rolling limit."), retry(10)),
-            (429, limit("", "You have reached your ten_secondly_rolling limit."), retry(10)),
-            (
-                429,
-                limit("DAILY", "You have reached your daily limit."),
-                Verdict::Exhausted { until: Duration::from_secs(3600) },
-            ),
-            (429, "<html>".to_owned(), retry(1)),
-            (423, String::new(), retry(2)),
-            (477, String::new(), retry(3600)),
-            (400, "{}".to_owned(), Verdict::Refused),
-            (401, "{}".to_owned(), Verdict::Unauthorized),
-            (530, String::new(), Verdict::Unauthorized),
-            (403, "{}".to_owned(), Verdict::Forbidden),
-            (414, "<html>".to_owned(), Verdict::Refused),
-            (502, "<html>".to_owned(), Verdict::Ambiguous),
-            (524, "<html>".to_owned(), Verdict::Ambiguous),
-        ] {
-            assert_eq!(judge(&answer(status, &body)), expected, "{status} {body}");
-        }
-        let daily = with(answer(429, limit("DAILY", "")), "retry-after", "5");
-        assert_eq!(judge(&daily), Verdict::Exhausted { until: Duration::from_secs(3600) });
-        assert_eq!(judge(&with(answer(477, ""), "retry-after", "600")), retry(600));
-        assert_eq!(judge(&with(answer(429, limit("SECONDLY", "")), "retry-after", "3")), retry(3));
     }
 }
