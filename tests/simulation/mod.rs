@@ -5,6 +5,7 @@
 
 mod late;
 mod leaving;
+mod portal;
 mod weather;
 
 use std::collections::BTreeSet;

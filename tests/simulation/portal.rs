@@ -1,0 +1,252 @@
+//! A HubSpot portal at the end of a month: a batch job of the vendor's own stamps everyone with one millisecond, the
+//! search index follows up to twenty minutes late, and people are merged, edited and entered between the pages of a poll.
+//! What shows within an hour the polls and their trail must find by themselves, and what shows later the sweep.
+//! `PROPSYNC_PEOPLE=n` sets how many there are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use propsync::domain::pass::PassKind;
+use propsync::sandbox::hubspot::model::{Allowances, MergedRead};
+use propsync::sync::report::SourceReport;
+
+use crate::simulation::seeds;
+use crate::support::{Firm, in_virtual_time, person, sync_one};
+
+/// Of 500 with 30,000 people each, nobody was missed and nobody doubled.
+const SEEDS: u64 = 12;
+const PEOPLE: usize = 450;
+const LATE: u64 = 20 * 60;
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[test]
+fn half_of_the_seeds_miss_nobody_on_one_millisecond() {
+    run(0);
+}
+#[test]
+fn the_other_half_miss_nobody_on_it_either() {
+    run(1);
+}
+
+fn run(half: u64) {
+    let broken: Vec<String> = seeds(SEEDS, 2, half)
+        .filter_map(|seed| {
+            let found = in_virtual_time(async { Portal::new(seed).live().await });
+            (!found.is_empty()).then(|| format!("seed {seed}:\n  {}", found.join("\n  ")))
+        })
+        .collect();
+    assert!(broken.is_empty(), "PROPSYNC_SEED=<seed> repeats one of these\n{}", broken.join("\n"));
+}
+
+#[test]
+fn who_shows_three_hours_late_is_found_by_the_sweep() {
+    in_virtual_time(async {
+        let mut portal = Portal::new(1);
+        portal.enter(3);
+        portal.poll().await;
+        portal.firm.wait(30 * MINUTE).await;
+        portal.firm.sandbox.hubspot.set_search_lag(180 * MINUTE);
+        portal.enter(1);
+        for _ in 0..12 * 6 {
+            portal.firm.wait(5 * MINUTE).await;
+            let kinds = portal.poll().await;
+            assert!(!kinds.contains(&PassKind::Sweep));
+        }
+        assert_eq!(portal.missed().len(), 1, "neither the polls of six hours nor their trail see her");
+        portal.firm.wait(24 * 60 * MINUTE).await;
+        assert!(portal.poll().await.contains(&PassKind::Sweep));
+        assert_eq!(portal.missed(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn who_shows_fifty_minutes_late_is_found_by_the_trail_alone() {
+    in_virtual_time(async {
+        let mut portal = Portal::new(2);
+        portal.enter(3);
+        portal.poll().await;
+        portal.firm.wait(30 * MINUTE).await;
+        portal.firm.sandbox.hubspot.set_search_lag(50 * MINUTE);
+        portal.enter(1);
+        let mut found_by = None;
+        for _ in 0..12 * 3 {
+            portal.firm.wait(5 * MINUTE).await;
+            let kinds = portal.poll().await;
+            if found_by.is_none() && portal.missed().is_empty() {
+                found_by = Some(kinds);
+            }
+        }
+        let kinds = found_by.expect("within three hours she is found");
+        assert!(kinds.contains(&PassKind::Trail) && !kinds.contains(&PassKind::Sweep), "{kinds:?}");
+    });
+}
+
+/// A firm with one CRM.
+struct Portal {
+    firm: Firm,
+    rng: fastrand::Rng,
+    /// Everybody there ever was, and whom a merge made them.
+    became: BTreeMap<String, Option<String>>,
+    entered: usize,
+}
+
+impl Portal {
+    fn new(seed: u64) -> Self {
+        let firm = Firm::new(seed, |settings| {
+            settings.contacts = 0;
+            settings.requests_per_minute = 1_000_000;
+        });
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let hubspot = &firm.sandbox.hubspot;
+        hubspot.set_merged_read([MergedRead::Survivor, MergedRead::NotFound, MergedRead::Silence][rng.usize(0..3)]);
+        hubspot.set_allowances(Allowances {
+            searches_a_second: Some(5),
+            requests_in_ten_seconds: Some([100, 190][rng.usize(0..2)]),
+            today: Some(1_000_000),
+        });
+        Self { firm, rng, became: BTreeMap::new(), entered: 0 }
+    }
+
+    async fn live(mut self) -> Vec<String> {
+        let people = std::env::var("PROPSYNC_PEOPLE").ok().and_then(|n| n.parse().ok()).unwrap_or(PEOPLE);
+        let mut complaints = Vec::new();
+        self.enter(people);
+        complaints.extend(self.poll_while_things_happen().await);
+        self.firm.wait(Duration::from_secs(self.rng.u64(60..3600))).await;
+        self.month_ends();
+        for _ in 0..6 {
+            complaints.extend(self.poll_while_things_happen().await);
+            self.firm.wait(Duration::from_secs(self.rng.u64(120..420))).await;
+        }
+        // Two hours later the trail has passed over all of it, and no sweep has.
+        for _ in 0..5 {
+            self.firm.wait(30 * MINUTE).await;
+            if self.poll().await.contains(&PassKind::Sweep) {
+                complaints.push("a sweep ran, and may have mended what a poll missed".to_owned());
+            }
+        }
+        complaints.extend(self.missed());
+        complaints.extend(self.doubled());
+        complaints
+    }
+
+    /// Newcomers, all stamped now.
+    fn enter(&mut self, people: usize) {
+        for _ in 0..people {
+            self.entered += 1;
+            let someone = person("Anna", &format!("Berg{}", self.entered), &format!("a{}@berg.example", self.entered));
+            self.became.insert(self.firm.sandbox.hubspot.add(&someone), None);
+        }
+    }
+
+    /// Everyone is stamped with this millisecond, newcomers among them; the index learns of each in its own time.
+    fn month_ends(&mut self) {
+        let hubspot = self.firm.sandbox.hubspot.clone();
+        for id in self.living() {
+            self.some_lag();
+            assert!(hubspot.bump(&id));
+            if self.rng.u8(0..60) == 0 {
+                self.enter(1);
+            }
+        }
+    }
+
+    fn some_lag(&mut self) {
+        let late = Duration::from_secs(self.rng.u64(0..=LATE));
+        self.firm.sandbox.hubspot.set_search_lag(late);
+    }
+
+    fn living(&self) -> Vec<String> {
+        self.became.iter().filter(|(_, into)| into.is_none()).map(|(id, _)| id.clone()).collect()
+    }
+
+    fn something_happens(&mut self) {
+        let hubspot = self.firm.sandbox.hubspot.clone();
+        let living = self.living();
+        let [one, other] = [(); 2].map(|()| living[self.rng.usize(0..living.len())].clone());
+        self.some_lag();
+        match self.rng.u8(0..6) {
+            0..3 => {
+                if let Some(survivor) = hubspot.merge(&one, &other) {
+                    self.became.insert(survivor.clone(), None);
+                    self.became.extend([one, other].map(|old| (old, Some(survivor.clone()))));
+                }
+            }
+            3..5 => assert!(hubspot.edit(&one, |person| person.title = Some("Partner".to_owned()))),
+            _ => self.enter(1),
+        }
+    }
+
+    /// A poll, and things that happen while it waits for its turn to search, or for room within the limits.
+    async fn poll_while_things_happen(&mut self) -> Option<String> {
+        let parts = self.firm.start().await;
+        let report = {
+            let life = async {
+                for _ in 0..self.rng.usize(0..8) {
+                    self.firm.wait(Duration::from_millis(self.rng.u64(1..2_000))).await;
+                    self.something_happens();
+                }
+                std::future::pending::<()>().await;
+            };
+            tokio::select! {
+                report = sync_one(&parts, "hubspot") => report,
+                () = life => unreachable!("life never ends by itself"),
+            }
+        };
+        parts.engine.ledger.close().await;
+        not_whole(&report)
+    }
+
+    async fn poll(&self) -> Vec<PassKind> {
+        let parts = self.firm.start().await;
+        let report = sync_one(&parts, "hubspot").await;
+        parts.engine.ledger.close().await;
+        report.passes.iter().map(|pass| pass.kind).collect()
+    }
+
+    /// Whom the CRM holds, and Propstreet does not hold exactly once.
+    fn missed(&self) -> Vec<String> {
+        let held = self.firm.sandbox.propstreet.contacts();
+        let mut carried: BTreeMap<&str, usize> = BTreeMap::new();
+        for reference in held.iter().filter(|contact| contact.is_live()).flat_map(|contact| &contact.refs) {
+            *carried.entry(&reference.id).or_default() += 1;
+        }
+        let ids = self.firm.sandbox.hubspot.ids();
+        assert_eq!(
+            BTreeSet::from_iter(&ids),
+            BTreeSet::from_iter(&self.living()),
+            "the story and the look-alike agree"
+        );
+        let times = |id: &String| carried.get(id.as_str()).copied().unwrap_or(0);
+        ids.iter().filter(|id| times(id) != 1).map(|id| format!("{id} is on {} contacts", times(id))).collect()
+    }
+
+    /// Each person entered once with an address of their own: no two contacts may have the same, and nobody's contact may
+    /// carry another's reference.
+    fn doubled(&self) -> Vec<String> {
+        let today = |id: &String| {
+            let mut id = id;
+            while let Some(Some(into)) = self.became.get(id) {
+                id = into;
+            }
+            id.clone()
+        };
+        let mut found = Vec::new();
+        let mut addresses = BTreeSet::new();
+        for contact in self.firm.contacts() {
+            if !addresses.insert(contact.email.clone()) {
+                found.push(format!("two contacts with the address of contact {}", contact.id));
+            }
+            let people: BTreeSet<String> = contact.refs.iter().map(|reference| today(&reference.id)).collect();
+            if people.len() != 1 {
+                found.push(format!("contact {} is {people:?}", contact.id));
+            }
+        }
+        found
+    }
+}
+
+fn not_whole(report: &SourceReport) -> Option<String> {
+    let whole = report.complete && report.counts.balanced();
+    (!whole).then(|| format!("a poll was not read to its end: {:?}", report.error.as_ref().map(ToString::to_string)))
+}
