@@ -5,6 +5,7 @@ mod backfill;
 mod blame;
 mod departures;
 mod guards;
+mod hubspot;
 mod identity;
 mod merges;
 mod outages;
