@@ -11,7 +11,13 @@ pub const SALESFORCE_USERNAME: &str = salesforce::model::USERNAME;
 /// Salesforce, JWT bearer: a private key in PEM that opens this look-alike and nothing else.
 pub const SALESFORCE_PRIVATE_KEY: &str = salesforce::jwt::PRIVATE_KEY;
 /// `HubSpot`, private app token.
-pub const HUBSPOT_TOKEN: &str = hubspot::model::TOKEN;
+pub const HUBSPOT_TOKEN: &str = hubspot::access::TOKEN;
+/// `HubSpot`, OAuth.
+pub const HUBSPOT_CLIENT_ID: &str = hubspot::access::CLIENT_ID;
+/// `HubSpot`, OAuth.
+pub const HUBSPOT_CLIENT_SECRET: &str = hubspot::access::CLIENT_SECRET;
+/// `HubSpot`, OAuth: the refresh token of the installation.
+pub const HUBSPOT_REFRESH_TOKEN: &str = hubspot::access::REFRESH_TOKEN;
 /// Pipedrive, API token: 40 hex digits.
 pub const PIPEDRIVE_TOKEN: &str = pipedrive::model::TOKEN;
 /// Propstreet, personal access token: 60 requests a minute.

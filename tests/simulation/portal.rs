@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use propsync::domain::pass::PassKind;
-use propsync::sandbox::hubspot::model::{Allowances, MergedRead};
+use propsync::sandbox::hubspot::rates::Allowances;
+use propsync::sandbox::hubspot::state::MergedRead;
 use propsync::sync::report::SourceReport;
 
 use crate::simulation::seeds;

@@ -50,6 +50,40 @@ impl Refusal {
         refusal
     }
 
+    /// 400 of the OAuth endpoint: the words of the standard, and beside them HubSpot's own.
+    pub fn oauth(error: &str, status: &str, message: &str) -> Self {
+        let body = json!({"error": error, "error_description": message, "status": status, "message": message});
+        Self { status: StatusCode::BAD_REQUEST, body }
+    }
+
+    /// 403 for want of one of these scopes, named where some endpoints name them or where the others do.
+    pub fn missing_scopes(any: &[&str], in_errors: bool) -> Self {
+        let one_of = "One or more of the following scopes are required.";
+        let message = "This app hasn't been granted all required scopes to make this call. Read more about required \
+                       scopes here: https://developers.hubspot.com/scopes.";
+        let context = json!({"requiredGranularScopes": any});
+        let mut refusal = Self::new(StatusCode::FORBIDDEN, "MISSING_SCOPES", if in_errors { message } else { one_of });
+        if in_errors {
+            refusal.body["errors"] = json!([{"message": one_of, "context": context}]);
+            refusal.body["links"] = json!({"scopes": "https://developers.hubspot.com/scopes"});
+        } else {
+            refusal.body["context"] = context;
+        }
+        refusal
+    }
+
+    /// The same with details, by key.
+    pub fn context(mut self, context: Json) -> Self {
+        self.body["context"] = context;
+        self
+    }
+
+    /// The same with the errors it is made of.
+    pub fn errors(mut self, errors: Json) -> Self {
+        self.body["errors"] = errors;
+        self
+    }
+
     /// The same with a correlation id, as a response.
     pub fn correlated(mut self, id: &str) -> Response {
         self.body["correlationId"] = id.into();

@@ -3,11 +3,12 @@
 
 use std::ops::Bound;
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use http::StatusCode;
 use serde_json::{Map, Value as Json};
 
 use crate::sandbox::hubspot::answers::Refusal;
+use crate::sandbox::hubspot::definitions::Definitions;
 use crate::sandbox::hubspot::properties::{Kind, Object, Property};
 use crate::sandbox::table::Row;
 
@@ -21,10 +22,10 @@ const FILTERS: usize = 6;
 const FILTERS_IN_ALL: usize = 18;
 
 /// A parsed search.
-pub struct Search<T: 'static> {
-    groups: Vec<Vec<Filter<T>>>,
+pub struct Search<'a, T: 'static> {
+    groups: Vec<Vec<Filter<'a, T>>>,
     /// The property sorted by and whether downwards; creation order when absent.
-    pub sort: Option<(&'static Property<T>, bool)>,
+    pub sort: Option<(&'a Property<T>, bool)>,
     /// The properties asked for.
     pub properties: Vec<String>,
     /// Rows a page.
@@ -33,13 +34,13 @@ pub struct Search<T: 'static> {
     pub offset: usize,
 }
 
-struct Filter<T: 'static> {
-    subject: Subject<T>,
+struct Filter<'a, T: 'static> {
+    subject: Subject<'a, T>,
     test: Test,
 }
 
-enum Subject<T: 'static> {
-    Property(&'static Property<T>),
+enum Subject<'a, T: 'static> {
+    Property(&'a Property<T>),
     /// The pseudo-property `associations.company`.
     Company,
 }
@@ -64,9 +65,9 @@ fn invalid(message: impl Into<String>) -> Refusal {
     Refusal::invalid(message)
 }
 
-impl<T: Object> Search<T> {
-    /// Parses the body; `archived` says which properties the portal has archived.
-    pub fn parse(body: &[u8], archived: &dyn Fn(&str) -> bool) -> Result<Self, Refusal> {
+impl<'a, T: Object> Search<'a, T> {
+    /// Parses the body; only properties that are defined can be searched by.
+    pub fn parse(body: &[u8], definitions: &'a Definitions<T>) -> Result<Self, Refusal> {
         let text = std::str::from_utf8(body).map_err(|_| invalid("Invalid input JSON"))?;
         if text.chars().count() > BODY_CAP {
             return Err(invalid("The request body is too large: the maximum is 3000 characters"));
@@ -84,20 +85,21 @@ impl<T: Object> Search<T> {
             return Err(invalid("This portal's search takes filters only"));
         }
         let properties = strings(body.get("properties"))?;
-        Ok(Self { groups: groups(&body, archived)?, sort: sort(&body)?, properties, limit, offset })
+        Ok(Self { groups: groups(&body, definitions)?, sort: sort(&body, definitions)?, properties, limit, offset })
     }
 
-    /// Whether an entry of the index matches; `row` is asked only where the entry does not tell.
-    pub fn matches<'a>(&self, key: u64, stamp: DateTime<Utc>, row: impl Fn() -> Option<&'a Row<T>>) -> bool {
-        self.groups.is_empty()
-            || self.groups.iter().any(|group| group.iter().all(|filter| filter.holds(key, stamp, &row)))
+    /// Whether an entry of the index matches.
+    pub fn matches(&self, entry: &Row<T>) -> bool {
+        self.groups.is_empty() || self.groups.iter().any(|group| group.iter().all(|filter| filter.holds(entry)))
     }
 
     /// Whether it asks, in id order, for exactly the entries within `stamps` and `keys`: the form clients poll with.
     pub fn is_window(&self) -> bool {
         let by_id = self.sort.is_none_or(|(property, down)| property.name == "hs_object_id" && !down);
-        let plain = |filter: &Filter<T>| match (&filter.subject, &filter.test) {
-            (Subject::Property(property), Test::Between(..)) => [T::MODIFIED, "hs_object_id"].contains(&property.name),
+        let plain = |filter: &Filter<'a, T>| match (&filter.subject, &filter.test) {
+            (Subject::Property(property), Test::Between(..)) => {
+                [T::MODIFIED, "hs_object_id"].contains(&property.name.as_ref())
+            }
             _ => false,
         };
         by_id && self.groups.len() == 1 && self.groups[0].iter().all(plain)
@@ -114,7 +116,7 @@ impl<T: Object> Search<T> {
     }
 
     fn hull(&self, name: &str) -> (Option<i128>, Option<i128>) {
-        let one = |group: &Vec<Filter<T>>| {
+        let one = |group: &Vec<Filter<'a, T>>| {
             let spans = group.iter().filter_map(|filter| filter.span(name));
             spans.fold((None, None), |(low, high), (other_low, other_high)| {
                 (low.max(other_low), [high, other_high].into_iter().flatten().min())
@@ -127,21 +129,19 @@ impl<T: Object> Search<T> {
     }
 }
 
-impl<T: Object> Filter<T> {
-    fn holds<'a>(&self, key: u64, stamp: DateTime<Utc>, row: &impl Fn() -> Option<&'a Row<T>>) -> bool {
+impl<T: Object> Filter<'_, T> {
+    fn holds(&self, entry: &Row<T>) -> bool {
         let value = match &self.subject {
-            Subject::Property(property) if Some(property.name) == T::DEAF => return false,
+            Subject::Property(property) if T::DEAF == Some(property.name.as_ref()) => return false,
+            // The two that every poll asks for, without a detour through text.
             Subject::Property(property) if property.name == T::MODIFIED => {
-                Some(Operand::Number(stamp.timestamp_millis().into()))
+                entry.stamp.map(|stamp| Operand::Number(stamp.timestamp_millis().into()))
             }
-            Subject::Property(property) if property.name == "hs_object_id" => Some(Operand::Number(key.into())),
-            Subject::Property(property) => {
-                row().and_then(|row| (property.get)(row)).and_then(|text| operand(property.kind, &text).ok())
-            }
+            Subject::Property(property) if property.name == "hs_object_id" => Some(Operand::Number(entry.key.into())),
+            Subject::Property(property) => property.get(entry).and_then(|text| operand(property.kind, &text).ok()),
             Subject::Company => {
-                let Some(row) = row() else { return false };
-                let companies = row.value.companies().into_iter();
-                return companies.map(|(key, _)| Operand::Number(key.into())).any(|key| self.test.holds(Some(&key)));
+                let companies = entry.value.employers().into_iter();
+                return companies.map(|key| Operand::Number(key.into())).any(|key| self.test.holds(Some(&key)));
             }
         };
         self.test.holds(value.as_ref())
@@ -202,10 +202,10 @@ fn has_token(text: &str, token: &str) -> bool {
     })
 }
 
-fn groups<T: Object>(
+fn groups<'a, T: Object>(
     body: &Map<String, Json>,
-    archived: &dyn Fn(&str) -> bool,
-) -> Result<Vec<Vec<Filter<T>>>, Refusal> {
+    definitions: &'a Definitions<T>,
+) -> Result<Vec<Vec<Filter<'a, T>>>, Refusal> {
     let bare = body.get("filters").map(|filters| vec![filters.clone()]);
     let grouped = match body.get("filterGroups") {
         None | Some(Json::Null) => Vec::new(),
@@ -216,7 +216,7 @@ fn groups<T: Object>(
     let mut groups = Vec::new();
     for list in &lists {
         let filters = list.as_array().ok_or_else(|| invalid("filters must be a list"))?;
-        groups.push(filters.iter().map(|one| filter(one, archived)).collect::<Result<Vec<_>, _>>()?);
+        groups.push(filters.iter().map(|one| filter(one, definitions)).collect::<Result<Vec<_>, _>>()?);
     }
     let sizes: Vec<usize> = groups.iter().map(Vec::len).collect();
     if sizes.len() > GROUPS || sizes.iter().any(|size| *size > FILTERS) || sizes.iter().sum::<usize>() > FILTERS_IN_ALL
@@ -226,10 +226,9 @@ fn groups<T: Object>(
     Ok(groups)
 }
 
-fn filter<T: Object>(json: &Json, archived: &dyn Fn(&str) -> bool) -> Result<Filter<T>, Refusal> {
+fn filter<'a, T: Object>(json: &Json, definitions: &'a Definitions<T>) -> Result<Filter<'a, T>, Refusal> {
     let name = json["propertyName"].as_str().ok_or_else(|| invalid("propertyName is required"))?;
-    let found = T::properties().iter().find(|property| property.name == name && !archived(name));
-    let (subject, kind) = match found {
+    let (subject, kind) = match definitions.find(name) {
         Some(property) => (Subject::Property(property), property.kind),
         None if name == "associations.company" => (Subject::Company, Kind::Number),
         None => return Err(invalid(format!("There was a problem with the request: unknown property {name}"))),
@@ -267,7 +266,7 @@ fn operand(kind: Kind, text: &str) -> Result<Operand, Refusal> {
     let problem = || invalid("There was a problem with the request.");
     match kind {
         Kind::Text => Ok(Operand::Text(text.to_lowercase())),
-        Kind::Choice => Ok(Operand::Text(text.to_owned())),
+        Kind::Choice | Kind::Choices | Kind::Flag => Ok(Operand::Text(text.to_owned())),
         Kind::Number => text.trim().parse().map(Operand::Number).map_err(|_| problem()),
         Kind::Instant => {
             let iso = || DateTime::parse_from_rfc3339(text).ok().map(|instant| instant.timestamp_millis().into());
@@ -281,7 +280,10 @@ fn operand(kind: Kind, text: &str) -> Result<Operand, Refusal> {
     }
 }
 
-fn sort<T: Object>(body: &Map<String, Json>) -> Result<Option<(&'static Property<T>, bool)>, Refusal> {
+fn sort<'a, T: Object>(
+    body: &Map<String, Json>,
+    definitions: &'a Definitions<T>,
+) -> Result<Option<(&'a Property<T>, bool)>, Refusal> {
     let rules = match body.get("sorts") {
         None | Some(Json::Null) => return Ok(None),
         Some(Json::Array(rules)) => rules,
@@ -301,8 +303,7 @@ fn sort<T: Object>(body: &Map<String, Json>) -> Result<Option<(&'static Property
         [_] => return Err(invalid("a sort is a name or an object")),
         _ => return Err(invalid("only one sort is allowed")),
     };
-    let property = T::properties().iter().find(|property| property.name == name);
-    Ok(Some((property.ok_or_else(|| invalid(format!("cannot sort by {name}")))?, down)))
+    Ok(Some((definitions.find(&name).ok_or_else(|| invalid(format!("cannot sort by {name}")))?, down)))
 }
 
 fn number(body: &Map<String, Json>, name: &str) -> Result<Option<usize>, Refusal> {

@@ -1,0 +1,128 @@
+//! Merges of contacts, of both kinds HubSpot has had.
+//! It must not know HTTP.
+
+use std::sync::Arc;
+
+use crate::sandbox::hubspot::contact::Contact;
+use crate::sandbox::hubspot::history::Author;
+use crate::sandbox::hubspot::model::HubSpot;
+use crate::sandbox::hubspot::state::State;
+use crate::sandbox::hubspot::store::Stamp;
+use crate::sandbox::people::Person;
+use crate::sandbox::table::Row;
+
+use chrono::{DateTime, Utc};
+
+impl HubSpot {
+    /// Merges two contacts and answers the id of the survivor: a new record, to which both old ids lead, or by
+    /// [`HubSpot::merge_keeps_primary`] the primary one. Neither is archived.
+    pub fn merge(&self, primary: &str, secondary: &str) -> Option<String> {
+        let now = self.now();
+        let mut state = self.state();
+        let winner = Arc::clone(state.contacts.row(primary)?);
+        let loser = Arc::clone(state.contacts.row(secondary)?);
+        if winner.key == loser.key {
+            return None;
+        }
+        let mut value = joined(&winner.value, &loser.value);
+        let olds = if state.levers.merge_keeps_primary { vec![loser.key] } else { vec![winner.key, loser.key] };
+        value.merged.extend(olds.iter().map(|old| (*old, now)));
+        value.merged.sort_unstable();
+        let key = survive(&mut state, &winner, &loser, value, now);
+        for old in olds {
+            state.contacts.lead(old, key);
+            state.change(old, Author::Person, Stamp::Stays, now, |contact| {
+                contact.company = None;
+                contact.others.clear();
+            });
+            if state.levers.merged_in_bin {
+                state.contacts.archive(old, now);
+            } else {
+                state.contacts.purge(old, now);
+            }
+        }
+        Some(key.to_string())
+    }
+}
+
+fn survive(state: &mut State, winner: &Row<Contact>, loser: &Row<Contact>, value: Contact, now: DateTime<Utc>) -> u64 {
+    let moves = state.levers.merge_moves_stamp;
+    if state.levers.merge_keeps_primary {
+        state.change(winner.key, Author::Person, Stamp::Stays, now, |contact| *contact = value);
+        if moves {
+            state.contacts.touch(winner.key, now);
+        }
+        return winner.key;
+    }
+    let newest = winner.stamp.max(loser.stamp).filter(|_| !moves);
+    state.hire(value, newest.unwrap_or(now), None, now)
+}
+
+/// Values prefer the winner's; of the loser come what is empty otherwise, its addresses, and who was merged into it.
+fn joined(winner: &Contact, loser: &Contact) -> Contact {
+    let mut value = winner.clone();
+    fill(&mut value.person, &loser.person);
+    value.company = value.company.or(loser.company);
+    value.merged.extend(&loser.merged);
+    for (name, held) in &loser.held {
+        value.held.entry(name.clone()).or_insert_with(|| held.clone());
+    }
+    let ties = loser.others.iter().filter(|tie| !winner.others.iter().any(|known| known.company == tie.company));
+    value.others.extend(ties.cloned());
+    let mut emails: Vec<String> = loser.person.email.iter().chain(&loser.more_emails).cloned().collect();
+    emails.retain(|email| Some(email) != value.person.email.as_ref() && !value.more_emails.contains(email));
+    value.more_emails.extend(emails);
+    value
+}
+
+fn fill(winner: &mut Person, loser: &Person) {
+    fn take<V: Clone>(into: &mut Option<V>, from: &Option<V>) {
+        if into.is_none() {
+            into.clone_from(from);
+        }
+    }
+    take(&mut winner.email, &loser.email);
+    take(&mut winner.phone, &loser.phone);
+    take(&mut winner.mobile, &loser.mobile);
+    take(&mut winner.title, &loser.title);
+    take(&mut winner.company, &loser.company);
+    take(&mut winner.language, &loser.language);
+    take(&mut winner.linkedin, &loser.linkedin);
+    take(&mut winner.label, &loser.label);
+    take(&mut winner.strategy, &loser.strategy);
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use serde_json::json;
+
+    use crate::sandbox::hubspot::bench::{at, employed, get, ids, portal, send};
+    use crate::sandbox::hubspot::state::MergedRead;
+
+    #[tokio::test(start_paused = true)]
+    async fn archiving_and_merging_leave_the_traces_they_should() {
+        let hubspot = portal();
+        let [one, two, three] = [0, 1, 2].map(|_| hubspot.add_at(&employed(), at(-50)));
+        assert!(hubspot.delete(&three));
+        let (_, bin) = get(&hubspot, "/crm/objects/2026-03/contacts?archived=true&limit=100").await;
+        assert_eq!(
+            (ids(&bin), &bin["results"][0]["updatedAt"]),
+            (vec![three.as_str()], &json!("2026-11-02T08:59:10.000Z"))
+        );
+        let merged = hubspot.merge(&one, &two).unwrap();
+        assert_eq!(hubspot.ids(), [merged.as_str()]);
+        let (_, body) =
+            get(&hubspot, &format!("/crm/objects/2026-03/contacts/{one}?properties=hs_merged_object_ids")).await;
+        assert_eq!(
+            (&body["id"], &body["properties"]["hs_merged_object_ids"]),
+            (&json!(merged), &json!(format!("{one};{two}")))
+        );
+        hubspot.set_merged_read(MergedRead::Silence);
+        let path = "/crm/objects/2026-03/contacts/batch/read";
+        let (status, body) = send(&hubspot, Method::POST, path, &json!({"inputs": [{"id": one}]})).await;
+        assert_eq!((status, ids(&body).len()), (200, 0));
+        assert!(hubspot.restore(&three));
+        assert_eq!(ids(&get(&hubspot, "/crm/v3/objects/0-1").await.1), [&three, &merged]);
+    }
+}
