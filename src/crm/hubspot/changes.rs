@@ -1,162 +1,178 @@
-//! What is asked of HubSpot's search: a frozen window of stamps, walked by id. It knows no credential.
-//!
-//! Search is paged by offset, capped at 10,000 and late. So the window is frozen, each request asks for page one beyond
-//! the last id, and a search only finds ids: the truth is read by id.
-//! <https://developers.hubspot.com/docs/api-reference/latest/crm/search-the-crm>
+//! A window of changes: the contacts that changed, and then, where the map reads companies, the contacts of companies
+//! that did. Both are found by search within the same frozen window.
 
-use std::time::Duration;
-
-use serde_json::{Value, json};
-use tokio::sync::Mutex;
-use tokio::time::Instant;
-
-use crate::clock::Clock;
-use crate::crm::hubspot::wire::ObjectPage;
+use crate::crm::hubspot::HubSpot;
+use crate::crm::hubspot::place::InWindow;
+use crate::crm::hubspot::search::CONTACTS;
+use crate::crm::hubspot::touched::of_companies;
 use crate::domain::failure::Trouble;
 use crate::domain::record::{Page, Resume, Sighting, Window};
 
-/// The largest page of a search.
-const LIMIT: usize = 200;
-
-/// A filter at the epoch answers 500.
-const EARLIEST: i64 = 1_000;
-
-/// The body of a search for contacts changed in the window, beyond this id. Contacts are filtered on
-/// `lastmodifieddate`; `hs_lastmodifieddate`, which other objects have, finds none of them and says nothing.
-pub(super) fn search(window: Window, after: u64) -> Value {
-    let lo = window.lo.timestamp_millis().max(EARLIEST);
-    // `LTE` is inclusive and a millisecond the finest step: the last one that begins before `hi`.
-    let hi = (window.hi - chrono::TimeDelta::nanoseconds(1)).timestamp_millis().max(EARLIEST);
-    let filter = |property: &str, operator: &str, value: String| json!({"propertyName": property, "operator": operator, "value": value});
-    json!({
-        "filterGroups": [{"filters": [
-            filter("lastmodifieddate", "GTE", lo.to_string()),
-            filter("lastmodifieddate", "LTE", hi.to_string()),
-            filter("hs_object_id", "GT", after.to_string()),
-        ]}],
-        "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}],
-        "properties": ["hs_object_id", "lastmodifieddate"],
-        "limit": LIMIT,
-    })
-}
-
-/// The id a walk stands at.
-pub(super) fn place(resume: Option<&Resume>) -> Result<u64, Trouble> {
-    let broken = |_| Trouble::Protocol("the place kept for HubSpot cannot be read".into());
-    resume.map_or(Ok(0), |resume| resume.0.parse().map_err(broken))
-}
-
-/// The page a search beyond `after` gives.
-///
-/// A row may show a stamp outside the window (the match is on an older index entry). It is passed on as it is: it is a
-/// person who changed, and no cursor is ever made of a row's stamp.
-pub(super) fn page(found: &ObjectPage, after: u64) -> Result<Page, Trouble> {
-    let mut last = after;
-    for object in &found.results {
-        last = last.max(object.number()?);
-    }
-    let announced = found.total.unwrap_or(0);
-    if found.results.is_empty() && announced > 0 {
-        return Err(Trouble::Ambiguous(format!("HubSpot's search announced {announced} contacts and sent none")));
-    }
-    if !found.results.is_empty() && last == after {
-        return Err(Trouble::Protocol("HubSpot's search ignores the id it was asked to go on from".into()));
-    }
-    // The documented ends: an empty page, or no `paging`; unless it left announced matches out.
-    let goes_on = found.after().is_some() || announced > found.results.len();
-    let alive = found.results.iter().filter(|object| !object.archived);
-    let sighting = alive.map(|o| Sighting { id: o.id.clone(), modified: o.modified(), record: None });
-    let sightings = sighting.collect();
-    Ok(Page {
-        sightings,
-        next: (goes_on && !found.results.is_empty()).then(|| Resume(last.to_string())),
-        ..Page::default()
-    })
-}
-
-/// Keeps searches at most four a second. HubSpot allows five, for all integrations of the account together, and sends
-/// no headers that a pacer could learn from.
-pub(super) struct SearchPace {
-    clock: Clock,
-    free: Mutex<Option<Instant>>,
-}
-
-impl SearchPace {
-    pub(super) fn new(clock: Clock) -> Self {
-        Self { clock, free: Mutex::new(None) }
-    }
-
-    /// Waits for a turn, in the order of asking.
-    pub(super) async fn turn(&self) {
-        let mut free = self.free.lock().await;
-        let wait = free.map(|free| free.saturating_duration_since(self.clock.instant())).unwrap_or_default();
-        if !wait.is_zero() {
-            self.clock.sleep(wait).await;
+impl HubSpot {
+    /// The page at this place.
+    pub(super) async fn window(&self, window: Window, resume: Option<&Resume>) -> Result<Page, Trouble> {
+        let mut place = InWindow::parse(resume)?;
+        loop {
+            let among_contacts = matches!(place, InWindow::Contacts { .. });
+            let (sightings, next) = match place {
+                InWindow::Contacts { after } => self.changed(window, after).await?,
+                InWindow::Companies { after, of } => self.touched(window, after, of).await?,
+            };
+            match next {
+                // When no contact changed, there is no page to settle before the companies.
+                Some(next) if among_contacts && sightings.is_empty() => place = next,
+                next => {
+                    let next = next.map(|next| next.resume()).transpose()?;
+                    return Ok(Page { sightings, next, ..Page::default() });
+                }
+            }
         }
-        *free = Some(self.clock.instant() + Duration::from_millis(250));
+    }
+
+    /// Contacts that changed within the window, beyond this id, and where it goes on.
+    ///
+    /// A row may show a stamp outside the window (the match is on an older index entry). It is passed on as it is: it is a
+    /// person who changed, and no cursor is ever made of a row's stamp.
+    async fn changed(&self, window: Window, after: u64) -> Result<(Vec<Sighting>, Option<InWindow>), Trouble> {
+        let found = self.search(&CONTACTS, window, after).await?;
+        let next = if found.more {
+            Some(InWindow::Contacts { after: found.last })
+        } else {
+            let companies = of_companies(window).filter(|_| !self.wanted.company.is_empty());
+            companies.map(|_| InWindow::Companies { after: 0, of: Vec::new() })
+        };
+        let alive = found.objects.iter().filter(|contact| !contact.archived);
+        let sighting =
+            alive.map(|contact| Sighting { id: contact.id.clone(), modified: contact.modified(), record: None });
+        Ok((sighting.collect(), next))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::crm::hubspot::rig::{binned, contact, contacts, found, open, paths, sighted};
+    use crate::crm::script::{answer, window};
+    use crate::sync::source::{ContactSource, Trail};
 
-    fn window(lo: &str, hi: &str) -> Window {
-        Window { lo: lo.parse().unwrap(), hi: hi.parse().unwrap() }
-    }
-
-    fn found(value: Value) -> ObjectPage {
-        serde_json::from_value(value).unwrap()
-    }
-
-    #[test]
-    fn a_window_is_millisecond_text_and_never_the_epoch() {
-        for (lo, hi, expected) in [
-            ("2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z", ["1767225600000", "1767229199999"]),
-            ("2026-01-01T00:00:00Z", "2026-01-01T01:00:00.000000500Z", ["1767225600000", "1767229200000"]),
-            ("1970-01-01T00:00:00Z", "1970-01-01T00:00:05Z", ["1000", "4999"]),
-        ] {
-            let body = search(window(lo, hi), 70112);
-            let filters = &body["filterGroups"][0]["filters"];
-            assert_eq!([&filters[0]["value"], &filters[1]["value"]], expected);
-            assert_eq!((&filters[0]["operator"], &filters[1]["operator"]), (&json!("GTE"), &json!("LTE")));
-            assert!([0, 1].iter().all(|&n| filters[n]["propertyName"] == "lastmodifieddate"), "others find nobody");
-            assert_eq!(body["sorts"], json!([{"propertyName": "hs_object_id", "direction": "ASCENDING"}]));
-            assert_eq!(body["limit"], 200);
-            assert_eq!(filters[2], json!({"propertyName": "hs_object_id", "operator": "GT", "value": "70112"}));
-            assert_eq!(body.get("after"), None, "an offset would skip what a leaving row shifts");
-            assert!(body.to_string().len() < 3_000);
-        }
-    }
-
-    #[test]
-    fn a_search_ends_only_where_it_says_so() {
-        let row = |id: &str| json!({"id": id, "properties": {"lastmodifieddate": "2026-01-01T00:00:00.500Z"}});
+    #[tokio::test(start_paused = true)]
+    async fn a_window_is_walked_by_id_and_always_from_page_one() {
         let next = json!({"next": {"after": "200"}});
-        for (answer, expected) in [
-            (json!({"total": 0, "results": []}), Ok(None)),
-            (json!({"total": 1, "results": [row("71")]}), Ok(None)),
-            (json!({"results": [row("71")]}), Ok(None)),
-            (json!({"total": 2, "results": [row("71")], "paging": next}), Ok(Some("71"))),
-            (json!({"total": 2, "results": [row("71")]}), Ok(Some("71"))),
-            (json!({"total": 9, "results": [row("100"), row("99")], "paging": next}), Ok(Some("100"))),
-            (json!({"total": 3, "results": []}), Err("answer_lost")),
-            (json!({"total": 3, "results": [row("70")], "paging": next}), Err("unexpected_answer")),
-        ] {
-            let page = page(&found(answer.clone()), 70);
-            let next = page.as_ref().map(|p| p.next.as_ref().map(|r| r.0.as_str())).map_err(Trouble::code);
-            assert_eq!(next, expected, "{answer}");
+        let (script, hubspot) = open(
+            &["email"],
+            [
+                answer(200, json!({"total": 3, "results": contacts(&["99", "100"]), "paging": next})),
+                answer(200, json!({"total": 1, "results": contacts(&["101"]), "paging": next})),
+                found(0, &[]),
+            ],
+        );
+        let first = hubspot.changes(window(), None).await.unwrap();
+        let second = hubspot.changes(window(), first.next).await.unwrap();
+        let third = hubspot.changes(window(), second.next).await.unwrap();
+        assert_eq!(third, Page::default());
+        assert!(first.sightings.iter().all(|s| s.record.is_none()), "search finds ids; the truth is read by id");
+        let asked = script.asked();
+        let beyond: Vec<Value> =
+            asked.iter().map(|a| a.json()["filterGroups"][0]["filters"][2]["value"].clone()).collect();
+        assert_eq!(beyond, ["0", "100", "101"]);
+        assert!(asked.iter().all(|a| a.json().get("after").is_none()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ten_thousand_of_one_stamp_are_walked_to_their_end() {
+        let ids: Vec<String> = (1..=12_000).map(|id: u32| id.to_string()).collect();
+        let answers = ids.chunks(200).enumerate().map(|(n, page)| {
+            let page: Vec<&str> = page.iter().map(String::as_str).collect();
+            found(12_000 - n * 200, &page)
+        });
+        let (_, hubspot) = open(&["email"], answers);
+        let (mut seen, mut resume) = (0, None);
+        loop {
+            let page = hubspot.changes(window(), resume).await.unwrap();
+            seen += page.sightings.len();
+            resume = page.next;
+            if resume.is_none() {
+                break;
+            }
+        }
+        assert_eq!((seen, hubspot.requests()), (12_000, 60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_row_outside_the_window_is_passed_on_with_its_own_stamp() {
+        let mut late = contact("7");
+        late["properties"]["lastmodifieddate"] = json!("2026-11-02T11:00:00Z");
+        let (_, hubspot) = open(&["email"], [answer(200, json!({"total": 1, "results": [late]}))]);
+        let page = hubspot.changes(window(), None).await.unwrap();
+        assert_eq!(page.sightings[0].modified.unwrap().to_rfc3339(), "2026-11-02T11:00:00+00:00");
+        assert_eq!(page.next, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_in_the_recycle_bin_is_not_sighted() {
+        let both = answer(200, json!({"total": 2, "results": [contact("4"), binned("5")]}));
+        let (_, hubspot) = open(&["email"], [both]);
+        assert_eq!(sighted(&hubspot.changes(window(), None).await.unwrap()), ["4"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_index_shows_late_is_read_again() {
+        let (_, hubspot) = open(&[], []);
+        assert_eq!(hubspot.overlap(), Duration::from_secs(900));
+        let hour = Duration::from_secs(3600);
+        assert_eq!(hubspot.trail(), Some(Trail { behind: hour, every: hour }));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_poll_is_one_page_and_costs_a_request_for_each_object_the_map_reads() {
+        for (fields, requests) in [(["email"], 1), (["company.name"], 2)] {
+            let portal = answer(200, json!({"portalId": 1234}));
+            let answers = [portal].into_iter().chain((0..requests).map(|_| found(0, &[])));
+            let (script, hubspot) = open(&fields, answers);
+            hubspot.account().await.unwrap();
+            hubspot.bound().await.unwrap();
+            assert_eq!(hubspot.account().await.unwrap().id, "1234", "asked for once, whatever the number of polls");
+            assert_eq!(hubspot.changes(window(), None).await.unwrap(), Page::default());
+            assert_eq!(script.asked().len(), 1 + requests);
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn searches_keep_a_quarter_of_a_second_apart() {
-        let clock = Clock::simulated("2026-01-01T00:00:00Z".parse().unwrap());
-        let pace = SearchPace::new(clock.clone());
-        let start = clock.instant();
-        for _ in 0..9 {
-            pace.turn().await;
-        }
-        assert_eq!(start.elapsed().as_millis(), 2_000);
+    async fn companies_follow_the_contacts_of_the_same_window_less_its_overlap() {
+        let (script, hubspot) = open(&["company.name"], [found(1, &["7"]), found(0, &[])]);
+        let page = hubspot.changes(window(), None).await.unwrap();
+        assert_eq!(sighted(&page), ["7"]);
+        assert_eq!(hubspot.changes(window(), page.next).await.unwrap(), Page::default());
+        let asked = script.asked();
+        assert_eq!(paths(&asked)[1], "/crm/objects/2026-03/companies/search");
+        let bound = |n: usize, filter: usize| asked[n].json()["filterGroups"][0]["filters"][filter]["value"].clone();
+        let quarter = 15 * 60 * 1_000;
+        let [of_contacts, of_companies] = [0, 1].map(|n| bound(n, 0).as_str().unwrap().parse::<i64>().unwrap());
+        assert_eq!((of_companies - of_contacts, bound(0, 1)), (quarter, bound(1, 1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_window_of_overlap_alone_has_no_companies() {
+        let Window { lo, .. } = window();
+        let (script, hubspot) = open(&["company.name"], [found(1, &["7"])]);
+        let page = hubspot.changes(Window { lo, hi: lo + hubspot.overlap() }, None).await.unwrap();
+        assert_eq!((sighted(&page), &page.next, script.asked().len()), (vec!["7"], &None, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_among_companies_that_the_map_reads_no_longer_is_the_end() {
+        let kept = Resume(r#"{"part":"companies","after":7,"of":[{"id":"9"}]}"#.into());
+        let (_, hubspot) = open(&["email"], []);
+        assert_eq!(hubspot.changes(window(), Some(kept)).await.unwrap(), Page::default());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_is_refused_is_a_credential() {
+        let (_, hubspot) = open(&["email"], [answer(401, json!({"category": "EXPIRED_AUTHENTICATION"}))]);
+        assert_eq!(hubspot.changes(window(), None).await.unwrap_err().code(), "credential");
     }
 }

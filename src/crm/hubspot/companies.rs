@@ -1,28 +1,15 @@
-//! The primary company of each contact, for mappings that read `company.*`. Associations come without company fields, a
-//! contact without a company comes as an error inside a 207, and one dead id may spoil a whole batch.
-//!
-//! <https://developers.hubspot.com/docs/api-reference/latest/crm/associations/associate-records/guide>
+//! The fields of each contact's primary company, for mappings that read `company.*`. Associations come without company
+//! fields, so the company is read by its id.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
-use ::http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::crm::hubspot::{BATCH, HubSpot, VERSION, wire};
-use crate::crm::request;
+use crate::crm::hubspot::associations::{COMPANY_OF, INPUTS, Input, Linked};
+use crate::crm::hubspot::wire::Object;
+use crate::crm::hubspot::{BATCH, HubSpot};
 use crate::domain::failure::Trouble;
 use crate::domain::record::Record;
-use crate::http::body;
-
-/// Inputs one association batch may hold.
-const ASSOCIATIONS: usize = 1_000;
-
-/// A contact to ask about, and where its list of companies goes on.
-#[derive(Debug, Clone)]
-struct Input {
-    contact: String,
-    after: Option<String>,
-}
 
 /// Contact id to its primary company: `None` where it has none. A contact HubSpot would not speak of is not in it.
 type Primaries = HashMap<String, Option<String>>;
@@ -34,21 +21,7 @@ impl HubSpot {
             return Ok(());
         }
         let primaries = self.primaries(records).await?;
-        let ids: BTreeSet<&str> = primaries.values().flatten().map(String::as_str).collect();
-        let ids: Vec<&str> = ids.into_iter().collect();
-        let mut companies = HashMap::new();
-        for chunk in ids.chunks(BATCH) {
-            let batch = self.batch("companies", chunk, &self.wanted.company).await?;
-            // One that is gone or hidden is left unsaid; one that could not be read now must not pass for it.
-            if let Some(error) = batch.errors.iter().find(|error| error.category() != "OBJECT_NOT_FOUND") {
-                return Err(Trouble::Ambiguous(format!(
-                    "HubSpot could not read some companies ({})",
-                    error.category()
-                )));
-            }
-            self.demand("companies", &batch.results, &self.wanted.company).await?;
-            companies.extend(batch.results.into_iter().map(|company| (company.id.clone(), company)));
-        }
+        let companies = self.companies(primaries.values().flatten().map(String::as_str).collect()).await?;
         for record in records {
             let Some(primary) = primaries.get(&record.id) else { continue };
             let company = primary.as_ref().map(|id| companies.get(id));
@@ -65,78 +38,100 @@ impl HubSpot {
         Ok(())
     }
 
+    async fn companies(&self, ids: BTreeSet<&str>) -> Result<HashMap<String, Object>, Trouble> {
+        let ids: Vec<&str> = ids.into_iter().collect();
+        let mut companies = HashMap::new();
+        for chunk in ids.chunks(BATCH) {
+            let batch = self.batch("companies", chunk, &self.wanted.company).await?;
+            // One that is gone or hidden is left unsaid; one that could not be read now must not pass for it.
+            if let Some(error) = batch.errors.iter().find(|error| error.category() != "OBJECT_NOT_FOUND") {
+                return Err(Trouble::Ambiguous(format!(
+                    "HubSpot could not read some companies ({})",
+                    error.category()
+                )));
+            }
+            self.demand("companies", &batch.results, &self.wanted.company).await?;
+            companies.extend(batch.results.into_iter().map(|company| (company.id.clone(), company)));
+        }
+        Ok(companies)
+    }
+
+    /// Page after page for those that have not shown a primary company yet.
     async fn primaries(&self, records: &[Record]) -> Result<Primaries, Trouble> {
-        let inputs: Vec<Input> = records.iter().map(|r| Input { contact: r.id.clone(), after: None }).collect();
-        let mut due: Vec<Vec<Input>> = inputs.chunks(ASSOCIATIONS).map(<[Input]>::to_vec).collect();
+        let mut due: Vec<Input> = records.iter().map(|record| Input::new(&record.id)).collect();
         let mut primaries = Primaries::new();
-        while let Some(mut inputs) = due.pop() {
-            let response = self.send(association_request(&self.base, &inputs)).await?;
-            match response.status() {
-                status if status.is_success() => {
-                    let more = settle(&inputs, &body::json(&response)?, &mut primaries)?;
-                    if !more.is_empty() {
-                        due.push(more);
+        while !due.is_empty() {
+            let rest = due.split_off(due.len().min(INPUTS));
+            let mut linked = self.linked(&COMPANY_OF, &due).await?;
+            let mut goes_on = Vec::new();
+            for Input { id, .. } in due {
+                match linked.remove(&id) {
+                    None => {}
+                    Some(Linked { primary, after: Some(after) }) if primary.is_empty() => {
+                        goes_on.push(Input { after: Some(after), id });
+                    }
+                    Some(Linked { primary, .. }) => {
+                        primaries.insert(id, primary.into_iter().next());
                     }
                 }
-                // One id that died a moment ago spoils its batch: halve until it stands alone, then leave it unsaid.
-                StatusCode::BAD_REQUEST if inputs.len() > 1 => {
-                    let second = inputs.split_off(inputs.len() / 2);
-                    due.extend([inputs, second]);
-                }
-                StatusCode::BAD_REQUEST => {}
-                _ => return Err(wire::trouble(&response)),
             }
+            due = rest;
+            due.extend(goes_on);
         }
         Ok(primaries)
     }
 }
 
-fn association_request(base: &url::Url, inputs: &[Input]) -> crate::http::transport::Request {
-    let inputs: Vec<Value> = inputs
-        .iter()
-        .map(|input| match &input.after {
-            Some(after) => json!({"id": input.contact, "after": after}),
-            None => json!({"id": input.contact}),
-        })
-        .collect();
-    let path = format!("/crm/associations/{VERSION}/contacts/companies/batch/read");
-    request::post_json(base, &path, &json!({"inputs": inputs}))
-}
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
 
-/// Books one answer, and returns the contacts whose lists go on and have not shown a primary company yet.
-fn settle(
-    inputs: &[Input],
-    batch: &wire::Batch<wire::Associated>,
-    primaries: &mut Primaries,
-) -> Result<Vec<Input>, Trouble> {
-    if let Some(error) = batch.errors.iter().find(|error| !error.is_no_association()) {
-        return Err(Trouble::Ambiguous(format!("HubSpot could not read some associations ({})", error.category())));
+    use super::*;
+    use crate::crm::hubspot::rig::{all, contacts, linked, linked_on, open, texts, without};
+    use crate::crm::script::answer;
+    use crate::sync::source::ContactSource;
+
+    fn acme() -> Value {
+        json!({"id": "9", "properties": {"name": "Acme"}})
     }
-    // An entry that names nobody speaks of all that are missing.
-    let without: HashSet<String> = batch.errors.iter().flat_map(wire::ErrorEntry::without_association).collect();
-    let unnamed = batch.errors.iter().any(|error| error.without_association().is_empty());
-    let answers: HashMap<&str, &wire::Associated> = batch.results.iter().map(|a| (a.contact(), a)).collect();
-    let mut more = Vec::new();
-    for input in inputs {
-        let answer = answers.get(input.contact.as_str());
-        match answer.map(|answer| (answer.primary(), answer.after())) {
-            Some((Some(primary), _)) => {
-                primaries.insert(input.contact.clone(), Some(primary.to_owned()));
-            }
-            Some((None, Some(after))) if input.after.as_deref() == Some(after) => {
-                return Err(Trouble::Protocol("HubSpot sends the same page of associations over and over".into()));
-            }
-            Some((None, Some(after))) => {
-                more.push(Input { contact: input.contact.clone(), after: Some(after.to_owned()) });
-            }
-            Some((None, None)) => {
-                primaries.insert(input.contact.clone(), None);
-            }
-            None if unnamed || without.contains(&input.contact) => {
-                primaries.insert(input.contact.clone(), None);
-            }
-            None => return Err(Trouble::Ambiguous("HubSpot left contacts out of an association read".into())),
-        }
+
+    #[tokio::test(start_paused = true)]
+    async fn companies_are_attached_by_id_and_only_if_asked_for() {
+        let other = json!([{"toObjectId": 8, "associationTypes": [{"category": "HUBSPOT_DEFINED", "typeId": 279}]}]);
+        let lists = json!([
+            {"from": {"id": "2"}, "to": other, "paging": {"next": {"after": "p2"}}},
+            linked("4", &[10], 1),
+            linked("1", &[9], 1)]);
+        let gone = json!({"category": "OBJECT_NOT_FOUND", "context": {"ids": ["10"]}});
+        let (script, hubspot) = open(
+            &["email", "company.name"],
+            [
+                all(contacts(&["1", "2", "3", "4"])),
+                answer(207, json!({"errors": [without(&["3"])], "results": lists})),
+                all([linked("2", &[9], 1)]),
+                answer(207, json!({"results": [acme()], "errors": [gone]})),
+            ],
+        );
+        let records = hubspot.fetch(texts(&["1", "2", "3", "4"])).await.unwrap();
+        let companies: Vec<Option<&Value>> = records.iter().map(|r| r.fields.get("company.name")).collect();
+        assert_eq!(companies, [Some(&json!("Acme")), Some(&json!("Acme")), Some(&Value::Null), None]);
+        let asked = script.asked();
+        assert_eq!(asked[1].url.path(), "/crm/associations/2026-03/contacts/companies/batch/read");
+        assert_eq!(asked[2].json()["inputs"], json!([{"id": "2", "after": "p2"}]));
+        assert_eq!(asked[3].json(), json!({"inputs": [{"id": "10"}, {"id": "9"}], "properties": ["name"]}));
     }
-    Ok(more)
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_goes_on_behind_the_primary_company_is_left() {
+        let (_, hubspot) =
+            open(&["company.name"], [all(contacts(&["1"])), all([linked_on("1", &[9], 1, "p2")]), all([acme()])]);
+        assert_eq!(hubspot.fetch(texts(&["1"])).await.unwrap()[0].fields["company.name"], "Acme");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_company_that_could_not_be_read_is_not_taken_for_none() {
+        let failed = answer(207, json!({"results": [], "errors": [{"category": "INTERNAL_ERROR"}]}));
+        let (_, hubspot) = open(&["company.name"], [all(contacts(&["1"])), all([linked("1", &[9], 1)]), failed]);
+        assert_eq!(hubspot.fetch(texts(&["1"])).await.unwrap_err().code(), "answer_lost");
+    }
 }

@@ -44,6 +44,9 @@ pub(super) fn judge(response: &Response) -> Verdict {
                 Verdict::Exhausted { until: asked.unwrap_or(hour).max(hour) }
             } else if words.contains("ten_secondly") {
                 Verdict::Retry { after: Some(asked.unwrap_or(Duration::from_secs(10))) }
+            } else if words.contains("secondly") {
+                // The limit of searches alone: whoever searches waits, and nobody else.
+                Verdict::Refused
             } else {
                 Verdict::Retry { after: Some(asked.unwrap_or(Duration::from_secs(1))) }
             }
@@ -85,7 +88,7 @@ mod tests {
             (200, "{}".to_owned(), Verdict::Fine),
             (207, r#"{"results":[]}"#.to_owned(), Verdict::Fine),
             (200, "<html>".to_owned(), Verdict::Ambiguous),
-            (429, limit("SECONDLY", "You have reached your secondly limit."), retry(1)),
+            (429, limit("SECONDLY", "You have reached your secondly limit."), Verdict::Refused),
             (429, limit("TEN_SECONDLY_ROLLING", "You have reached your ten_secondly_rolling limit."), retry(10)),
             (429, limit("", "You have reached your ten_secondly_rolling limit."), retry(10)),
             (
@@ -93,6 +96,7 @@ mod tests {
                 limit("DAILY", "You have reached your daily limit."),
                 Verdict::Exhausted { until: Duration::from_secs(3600) },
             ),
+            (429, limit("", "You have reached your secondly limit."), Verdict::Refused),
             (429, "<html>".to_owned(), retry(1)),
             (423, String::new(), retry(2)),
             (477, String::new(), retry(3600)),
@@ -109,6 +113,6 @@ mod tests {
         let daily = with(answer(429, limit("DAILY", "")), "retry-after", "5");
         assert_eq!(judge(&daily), Verdict::Exhausted { until: Duration::from_secs(3600) });
         assert_eq!(judge(&with(answer(477, ""), "retry-after", "600")), retry(600));
-        assert_eq!(judge(&with(answer(429, limit("SECONDLY", "")), "retry-after", "3")), retry(3));
+        assert_eq!(judge(&with(answer(429, ""), "retry-after", "3")), retry(3));
     }
 }

@@ -5,6 +5,7 @@
 //! <https://developers.hubspot.com/docs/api-reference/latest/crm/objects/contacts/guide>
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
@@ -15,6 +16,7 @@ use crate::domain::failure::Trouble;
 use crate::domain::record::Record;
 use crate::domain::redact::redact;
 use crate::http::transport::Response;
+use crate::http::verdict;
 
 /// A contact or a company.
 #[derive(Debug, Deserialize)]
@@ -143,7 +145,7 @@ impl ErrorEntry {
         self.sub_category.as_deref().is_some_and(|sub| sub.ends_with("NO_ASSOCIATIONS_FOUND"))
     }
 
-    /// The contacts it says have no company.
+    /// The records it says are associated with none.
     pub(super) fn without_association(&self) -> HashSet<String> {
         texts(&self.context, "fromObjectId")
     }
@@ -154,7 +156,7 @@ impl ErrorEntry {
     }
 }
 
-/// The companies of one contact.
+/// What one record is associated with.
 #[derive(Debug, Deserialize)]
 pub(super) struct Associated {
     from: Reference,
@@ -187,22 +189,24 @@ struct LinkType {
 }
 
 impl Associated {
-    /// The contact.
-    pub(super) fn contact(&self) -> &str {
+    /// The record whose associations these are.
+    pub(super) fn from(&self) -> &str {
         &self.from.id
     }
 
-    /// The company marked primary: type 1, HubSpot's own. The order of the list means nothing.
-    pub(super) fn primary(&self) -> Option<&str> {
-        let is_primary = |kind: &LinkType| {
+    /// Those associated as primary: by HubSpot's own type of this number. The order of the list means nothing, and one
+    /// that is associated in several ways has several types.
+    pub(super) fn primaries(&self, primary: u64) -> impl Iterator<Item = &str> {
+        let is_primary = move |kind: &LinkType| {
             let theirs = kind.category.as_deref().is_none_or(|category| category == "HUBSPOT_DEFINED");
-            theirs && (kind.type_id == Some(1) || kind.label.as_deref() == Some("Primary"))
+            let named = || kind.label.as_deref() == Some("Primary");
+            theirs && kind.type_id.map_or_else(named, |id| id == primary)
         };
-        let link = self.to.iter().find(|link| link.association_types.iter().any(is_primary))?;
-        Some(&link.to_object_id)
+        let links = self.to.iter().filter(move |link| link.association_types.iter().any(is_primary));
+        links.map(|link| link.to_object_id.as_str())
     }
 
-    /// Where this contact's list goes on.
+    /// Where this record's list goes on.
     pub(super) fn after(&self) -> Option<&str> {
         self.paging.as_ref()?.after()
     }
@@ -260,6 +264,11 @@ pub(super) fn trouble(response: &Response) -> Trouble {
         }
         401 => Trouble::Credential(words),
         403 => Trouble::Forbidden(words),
+        // The limit of a second, which pauses nobody: it is waited for where the call is made.
+        429 => {
+            let wait = verdict::retry_after(response.headers()).unwrap_or(Duration::from_secs(1));
+            Trouble::NotSent { cause: words, retry_after: Some(wait) }
+        }
         _ => Trouble::Protocol(words),
     }
 }
@@ -330,23 +339,22 @@ mod tests {
 
     #[test]
     fn the_primary_company_is_the_one_so_marked() {
+        let linked = |types: Value| json!({"category": "HUBSPOT_DEFINED", "typeId": types, "label": null});
         let associated: Associated = serde_json::from_value(json!({
             "from": {"id": "70112"},
             "to": [
                 {"toObjectId": 9000, "associationTypes": [{"category": "USER_DEFINED", "typeId": 1, "label": "Primary"}]},
-                {"toObjectId": 9001, "associationTypes": [{"category": "HUBSPOT_DEFINED", "typeId": 279, "label": null}]},
-                {"toObjectId": 9002, "associationTypes": [
-                    {"category": "HUBSPOT_DEFINED", "typeId": 279, "label": null},
-                    {"category": "HUBSPOT_DEFINED", "typeId": 1, "label": "Primary"}]}],
+                {"toObjectId": 9001, "associationTypes": [linked(json!(279)), linked(json!(2))]},
+                {"toObjectId": 9_002, "associationTypes": [linked(json!(279)), linked(json!(1))]},
+                {"toObjectId": "90071992547409931", "associationTypes": [{"label": "Primary"}]}],
             "paging": {"next": {"after": "x", "link": "https://elsewhere.example"}}
         }))
         .unwrap();
-        assert_eq!(
-            (associated.contact(), associated.primary(), associated.after()),
-            ("70112", Some("9002"), Some("x"))
-        );
+        assert_eq!((associated.from(), associated.after()), ("70112", Some("x")));
+        assert_eq!(associated.primaries(1).collect::<Vec<_>>(), ["9002", "90071992547409931"]);
+        assert_eq!(associated.primaries(2).collect::<Vec<_>>(), ["9001", "90071992547409931"]);
         let none: Associated = serde_json::from_value(json!({"from": {"id": 70112}})).unwrap();
-        assert_eq!((none.contact(), none.primary(), none.after()), ("70112", None, None));
+        assert_eq!((none.from(), none.primaries(1).next(), none.after()), ("70112", None, None));
     }
 
     #[test]
@@ -372,9 +380,12 @@ mod tests {
             assert_eq!(trouble.code(), "forbidden");
             assert!(trouble.to_string().contains("crm.objects.contacts.read"), "{trouble}");
         }
-        for (status, body, code) in
-            [(403, "<html>", "forbidden"), (400, "", "unexpected_answer"), (414, "<html>", "unexpected_answer")]
-        {
+        for (status, body, code) in [
+            (403, "<html>", "forbidden"),
+            (400, "", "unexpected_answer"),
+            (414, "<html>", "unexpected_answer"),
+            (429, "", "not_sent"),
+        ] {
             assert_eq!(trouble(&::http::Response::builder().status(status).body(body.into()).unwrap()).code(), code);
         }
     }
