@@ -10,7 +10,8 @@ use config::builder::DefaultState;
 use config::{ConfigBuilder, Environment, File, FileFormat, Value, ValueKind};
 
 use crate::config::places::Places;
-use crate::config::problems::{Place, Problem, nearest};
+use crate::config::problems::{Place, Problem};
+use crate::domain::nearest::nearest;
 
 /// What every override's name begins with.
 pub const PREFIX: &str = "PROPSYNC__";

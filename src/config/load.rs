@@ -327,9 +327,7 @@ mod tests {
         let rest = r#"
             schedule = "*/5 * * * *"
             on_change = "update"
-            on_delete = "delete"
             companies = "link"
-            write_back = { field = "propstreet_id" }
             leads = true
             [admin]
             listen = "127.0.0.1:8787"
@@ -341,27 +339,33 @@ mod tests {
             first_run = "from_now"
             auth = { kind = "client_credentials", client_id = "k", client_secret = "s" }
             owner = "crm"
+            [sources.pd]
+            kind = "pipedrive"
+            first_run = "from_now"
+            auth = { kind = "api_token", token = "t" }
+            on_delete = "delete"
+            write_back = { field = "propstreet_id" }
         "#;
         assert_snapshot!(faults(&format!("{PROPSTREET}{HUBSPOT}{rest}")), @r#"
         p.toml:8:13: sources.hubspot.schedule: `schedule` is planned but not built into this version
             fix: remove it
         p.toml:9:25: sources.hubspot.on_change: `on_change = "update"` is planned but not built into this version
             fix: remove it or set "ignore"
-        p.toml:10:25: sources.hubspot.on_delete: `on_delete = "delete"` is planned but not built into this version
+        p.toml:10:25: sources.hubspot.companies: `companies = "link"` is planned but not built into this version
+            fix: remove it or set "off"
+        p.toml:11:21: sources.hubspot.leads: `leads` is for sources of kind "salesforce" alone
+            fix: remove it
+        p.toml:13:22: admin.listen: `listen = "127.0.0.1:8787"` is planned but not built into this version
+            fix: remove it or set "off"
+        p.toml:14:13: admin.token: `token` is planned but not built into this version
+            fix: remove it
+        p.toml:15:14: alerts: `alerts` is planned but not built into this version
+            fix: remove it
+        p.toml:21:13: sources.sf.owner: `owner` is planned but not built into this version
+            fix: remove it
+        p.toml:26:25: sources.pd.on_delete: `on_delete = "delete"` is planned but not built into this version
             fix: remove it or set "keep"
-        p.toml:11:25: sources.hubspot.companies: `companies = "link"` is planned but not built into this version
-            fix: remove it or set "off"
-        p.toml:12:13: sources.hubspot.write_back: `write_back` is planned but not built into this version
-            fix: remove it
-        p.toml:13:21: sources.hubspot.leads: `leads` is for sources of kind "salesforce" alone
-            fix: remove it
-        p.toml:15:22: admin.listen: `listen = "127.0.0.1:8787"` is planned but not built into this version
-            fix: remove it or set "off"
-        p.toml:16:13: admin.token: `token` is planned but not built into this version
-            fix: remove it
-        p.toml:17:14: alerts: `alerts` is planned but not built into this version
-            fix: remove it
-        p.toml:23:13: sources.sf.owner: `owner` is planned but not built into this version
+        p.toml:27:13: sources.pd.write_back: `write_back` is planned but not built into this version
             fix: remove it
         "#);
     }

@@ -12,3 +12,4 @@ pub mod salesforce;
 pub mod secrets;
 pub mod sources;
 pub mod tree;
+pub mod write_back;

@@ -5,6 +5,7 @@ use url::Url;
 use crate::config::document::{Section, Word};
 use crate::config::propstreet::{client, url_of};
 use crate::config::secrets;
+use crate::config::write_back::{self, Naming};
 use crate::crm::salesforce::{Auth, Settings};
 use crate::mapping::Mapper;
 
@@ -23,7 +24,7 @@ pub fn read(section: &Section<'_>, base_url: Option<Url>, mapper: Option<&Mapper
     let bulk_above = section.number("bulk_above", 0..=MOST_ROWS);
     let rows_per_query = section.number("rows_per_query", 1..=2_000);
     let budget_share = section.number("budget_share", 1..=100);
-    let write_back = section.section("write_back").and_then(|section| write_back(section, mapper));
+    let write_back = write_back::read(section, &WRITE_BACK, mapper);
     let defaults = Settings::new(my_domain(section, base_url?, auth.as_ref())?, auth?);
     Some(Settings {
         leads: leads.unwrap_or(defaults.leads),
@@ -94,41 +95,17 @@ fn my_domain(section: &Section<'_>, base_url: Url, auth: Option<&Auth>) -> Optio
     None
 }
 
-/// `{ field = "Propstreet_Contact_Id__c" }`.
-fn write_back(section: Section<'_>, mapper: Option<&Mapper>) -> Option<String> {
-    const KEY: &str = "field";
-    section.require(KEY, "name it: write_back = { field = \"Propstreet_Contact_Id__c\" }");
-    let field = section.text(KEY).filter(|field| {
-        let fault = unfit(field, mapper);
-        if let Some((what, remedy)) = fault {
-            section.fault(KEY, what, remedy);
-        }
-        fault.is_none()
-    });
-    section.close(&[]);
-    field.map(str::to_owned)
-}
-
-/// Why a field cannot take Propstreet's id. It must be a custom one: a slip shall not overwrite what people wrote.
-fn unfit(field: &str, mapper: Option<&Mapper>) -> Option<(&'static str, &'static str)> {
-    let is_name = field.starts_with(|c: char| c.is_ascii_alphabetic())
-        && field.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-        && field.to_ascii_lowercase().ends_with("__c");
-    let is_read = || mapper.is_some_and(|mapper| mapper.fields().iter().any(|read| read.eq_ignore_ascii_case(field)));
-    if !is_name {
-        Some((
-            "is not the API name of a custom field of Contact",
-            "make a text field for it and write its API name alone, such as Propstreet_Contact_Id__c",
-        ))
-    } else if is_read() {
-        Some((
-            "is read by the map too: every id that is written would come back as a change",
-            "map another field, or write to another one",
-        ))
-    } else {
-        None
-    }
-}
+/// The API name of a custom field of Contact, alone.
+const WRITE_BACK: Naming = Naming {
+    example: "Propstreet_Contact_Id__c",
+    fits: |name| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && name.to_ascii_lowercase().ends_with("__c")
+    },
+    unfit: "is not the API name of a custom field of Contact",
+    remedy: "make a text field for it and write its API name alone, such as Propstreet_Contact_Id__c",
+};
 
 #[cfg(test)]
 mod tests {
@@ -252,10 +229,10 @@ mod tests {
     #[test]
     fn only_a_custom_field_can_hold_our_id() {
         for name in ["Propstreet_Contact_Id__c", "acme__Id__c", "x__C"] {
-            assert_eq!(unfit(name, None), None, "{name}");
+            assert!((WRITE_BACK.fits)(name), "{name}");
         }
         for name in ["Email", "Account.Id__c", "1d__c", "__c", "Id __c", "Id__c,Email", "Ämne__c", "Id__r", "Id__pc"] {
-            assert!(unfit(name, None).is_some(), "{name}");
+            assert!(!(WRITE_BACK.fits)(name), "{name}");
         }
     }
 

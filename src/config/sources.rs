@@ -19,8 +19,14 @@ use crate::sync::engine::{FirstRun, OnDelete};
 pub(in crate::config) const PLANNED: [&str; 8] =
     ["schedule", "timezone", "filter", "owner", "clear_empty", "on_filtered", "sweep", "namespace_aliases"];
 
-/// Those that are built for Salesforce alone so far.
-const PLANNED_ELSEWHERE: [&str; 2] = ["write_back", "budget_share"];
+/// Those that are built for others so far, and not for this kind.
+const fn planned_for(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Salesforce => &[],
+        Kind::HubSpot => &["budget_share"],
+        Kind::Pipedrive => &["write_back", "budget_share"],
+    }
+}
 
 /// Far above any firm's people.
 const MOST_PEOPLE: u32 = 10_000_000;
@@ -125,7 +131,7 @@ fn crm(section: &Section<'_>, kind: Kind, mapper: Option<&Mapper>) -> Option<crm
         Kind::Salesforce => salesforce::read(section, base_url(section, None), mapper).map(crm::Settings::Salesforce),
         Kind::HubSpot => {
             let base_url = base_url(section, Some("https://api.hubapi.com"));
-            hubspot::read(section, base_url).map(crm::Settings::HubSpot)
+            hubspot::read(section, base_url, mapper).map(crm::Settings::HubSpot)
         }
         Kind::Pipedrive => {
             let base_url = base_url(section, Some("https://api.pipedrive.com"));
@@ -145,10 +151,10 @@ fn token(section: &Section<'_>) -> Option<SecretString> {
     token
 }
 
-/// What becomes of people who are deleted in the CRM. Following it is built for Salesforce alone so far.
+/// What becomes of people who are deleted in the CRM. Following it is not built for Pipedrive yet.
 fn on_delete(section: &Section<'_>, kind: Option<Kind>) -> Option<OnDelete> {
     const KEY: &str = "on_delete";
-    let can = kind.is_none_or(|kind| kind == Kind::Salesforce);
+    let can = kind != Some(Kind::Pipedrive);
     let follow = |word| if can { Word::Built(word) } else { Word::Planned };
     match section.has(KEY) {
         false => Some(OnDelete::Keep),
@@ -174,22 +180,17 @@ fn policies(section: &Section<'_>) -> bool {
 
 /// Ends the reading, with a word on keys of Salesforce in a source of another kind.
 fn close(section: Section<'_>, kind: Option<Kind>) {
-    match kind {
-        Some(Kind::Salesforce) => section.close(&PLANNED),
-        Some(_) => {
-            let written = |own: &&str| section.entries().any(|(key, _)| key == *own);
-            for key in salesforce::OWN.into_iter().filter(written) {
-                section.knows(key);
-                section.fault(key, &format!("`{key}` is for sources of kind \"salesforce\" alone"), "remove it");
-            }
-            section.close(&[&PLANNED[..], &PLANNED_ELSEWHERE].concat());
-        }
+    let Some(kind) = kind else {
         // The kind is at fault itself: these may well be right.
-        None => {
-            salesforce::OWN.into_iter().chain(PLANNED_ELSEWHERE).for_each(|key| section.knows(key));
-            section.close(&PLANNED);
-        }
+        salesforce::OWN.into_iter().chain(["write_back", "budget_share"]).for_each(|key| section.knows(key));
+        return section.close(&PLANNED);
+    };
+    let written = |own: &&str| section.entries().any(|(key, _)| key == *own);
+    for key in salesforce::OWN.into_iter().filter(|_| kind != Kind::Salesforce).filter(written) {
+        section.knows(key);
+        section.fault(key, &format!("`{key}` is for sources of kind \"salesforce\" alone"), "remove it");
     }
+    section.close(&[&PLANNED, planned_for(kind)].concat());
 }
 
 #[cfg(test)]

@@ -151,7 +151,8 @@ fn email_fault(value: &str) -> Option<&'static str> {
 /// The address of a LinkedIn profile in Propstreet's form. The profile's name alone identifies it, so the scheme, the
 /// host's language or device (`se.`, `m.`), a slash at the end, a query and a fragment (tracking) carry nothing.
 /// `None` for anything but a profile: a company page, a bare name, a longer path.
-fn linkedin(value: &str) -> Option<String> {
+#[must_use]
+pub fn linkedin(value: &str) -> Option<String> {
     let rest = match value.split_once("://") {
         Some((scheme, rest)) => ["http", "https"].iter().any(|s| scheme.eq_ignore_ascii_case(s)).then_some(rest)?,
         None => value,

@@ -13,6 +13,7 @@ pub mod limits;
 pub mod loopback;
 pub mod merge;
 pub mod names;
+pub mod nearest;
 pub mod pass;
 pub mod plan;
 pub mod record;

@@ -30,6 +30,7 @@ static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
     environment.add_filter("e164", e164);
     environment.add_filter("language", |value: &Value| changed(value, Change::Language));
     environment.add_filter("country", |value: &Value| changed(value, Change::Country));
+    environment.add_filter("linkedin", |value: &Value| changed(value, Change::Linkedin));
     environment.add_filter("split_first", |value: &Value| changed(value, Change::SplitFirst));
     environment.add_filter("split_last", |value: &Value| changed(value, Change::SplitLast));
     environment
@@ -306,6 +307,10 @@ mod tests {
             ("Money.value ~ ' ' ~ Money.currency", text("500 SEK")),
             ("Language|language", text("sv")),
             ("Country|country", text("SE")),
+            ("'in/anna-berg'|linkedin", text("https://www.linkedin.com/in/anna-berg")),
+            ("Missing|linkedin", Ok(Produced::Nothing)),
+            ("Topics|split(';')|first", text("x")),
+            ("Missing|split(';')|first", Ok(Produced::Nothing)),
             ("[Rating, Age, Null]", list(&["Hot", "42"])),
             ("Money", Err("the result is neither a text nor a list of texts".to_owned())),
             ("[Kinds]", Err("the result is neither a text nor a list of texts".to_owned())),

@@ -66,7 +66,7 @@ struct Line {
 /// What a rule does.
 #[derive(Debug)]
 enum Step {
-    Copy { from: Vec<String>, change: Change, separator: Option<String> },
+    Copy { from: Vec<String>, change: Change, separator: Option<String>, first: bool },
     Const(Vec<String>),
     Run(Expression),
 }
@@ -206,13 +206,12 @@ fn step(target: Target, rule: Rule, home: Option<Region>) -> Result<Option<Step>
         Rule::Copy { from, .. } if from.is_empty() || from.iter().any(|field| field.trim().is_empty()) => {
             fault("`from` names no field", "name a field of the CRM, or a list of them with the preferred first")
         }
-        Rule::Copy { separator: Some(_), .. } if !target.is_list() => {
-            fault("`separator` has no effect here", "remove it; only tags takes a list")
+        Rule::Copy { separator: Some(_), change, .. } if !target.is_list() && change != Some(As::First) => {
+            fault("`separator` has no effect here", "remove it, or add `as = \"first\"`; only tags takes a list")
         }
-        Rule::Copy { change: Some(As::List), .. } if !target.is_list() => fault(
-            "a list where one text belongs",
-            "remove `as`, or take one item: { expr = \"(FIELD|split(';'))|first\" }",
-        ),
+        Rule::Copy { change: Some(As::List), .. } if !target.is_list() => {
+            fault("a list where one text belongs", "remove `as`, or take one item: `as = \"first\"`")
+        }
         Rule::Copy { separator: Some(separator), change, .. } if separator.is_empty() || change == Some(As::Text) => {
             fault("`separator` cannot split here", "write a text such as \";\", without `as = \"text\"`")
         }
@@ -221,21 +220,23 @@ fn step(target: Target, rule: Rule, home: Option<Region>) -> Result<Option<Step>
         }
         Rule::Copy { from, change, separator, region, .. } => {
             let region = region.map(|code| region_of(&code)).transpose()?.or(home);
-            let split = target.is_list() && change != Some(As::Text);
+            let first = change == Some(As::First);
+            let split = first || target.is_list() && change != Some(As::Text);
             let separator = split.then(|| separator.unwrap_or_else(|| SEPARATOR.to_owned()));
             let from = from.iter().map(|field| field.trim().to_owned()).collect();
-            Ok(Some(Step::Copy { from, change: ready(change.unwrap_or_default(), region), separator }))
+            Ok(Some(Step::Copy { from, change: ready(change.unwrap_or_default(), region), separator, first }))
         }
     }
 }
 
 fn ready(change: As, region: Option<Region>) -> Change {
     match change {
-        As::Text | As::List => Change::Keep,
+        As::Text | As::List | As::First => Change::Keep,
         As::E164 => Change::E164(region),
         As::Lower => Change::Lower,
         As::Language => Change::Language,
         As::Country => Change::Country,
+        As::Linkedin => Change::Linkedin,
         As::SplitFirst => Change::SplitFirst,
         As::SplitLast => Change::SplitLast,
     }
@@ -279,13 +280,16 @@ impl Step {
                 }
                 Produced::List(texts) => Ok(texts),
             },
-            Self::Copy { from, change, separator } => {
+            Self::Copy { from, change, separator, first } => {
                 for path in from {
                     let texts = find(fields, path).map_or(Ok(Vec::new()), |value| copied(value, separator.as_deref()));
-                    let texts = texts.map_err(|cause| format!("the field {path} holds {cause}"))?;
+                    let mut texts = texts.map_err(|cause| format!("the field {path} holds {cause}"))?;
+                    if *first {
+                        texts.truncate(1);
+                    }
                     if texts.len() > 1 && !target.is_list() {
                         return Err(format!(
-                            "the field {path} holds {} values; choose by an expression such as `{path}|first`",
+                            "the field {path} holds {} values; add `as = \"first\"`, or choose by an expression",
                             texts.len()
                         ));
                     }
@@ -485,6 +489,7 @@ mod tests {
             (r#"{ from = "F", as = "list", separator = "," }"#, json!("a;b, c"), json!(["a;b", "c"])),
             (r#"{ from = "F", as = "text" }"#, json!("a;b"), json!(["a;b"])),
             (r#"{ from = "F", as = "lower" }"#, json!("A;B"), json!(["a", "b"])),
+            (r#"{ from = "F", as = "first" }"#, json!("a;b"), json!(["a"])),
             (r#"{ from = ["E", "F"] }"#, json!("a"), json!(["a"])),
             (r#"{ const = ["crm", "a"] }"#, json!(null), json!(["crm", "a"])),
             (r#"{ expr = "F" }"#, json!("a;b"), json!(["a;b"])),
@@ -496,12 +501,56 @@ mod tests {
     }
 
     #[test]
+    fn hubspots_forms_become_propstreets() {
+        let stages = "{ expr = \"{'117482736': 'key account'}[lifecyclestage] or lifecyclestage\" }";
+        let known = "{ expr = \"lifecyclestage if lifecyclestage in ['lead', 'customer']\" }";
+        let mails = r#"{ from = ["email", "hs_additional_emails"], as = "first" }"#;
+        let profile = r#"{ from = "hs_linkedin_url", as = "linkedin" }"#;
+        let careful = "{ expr = \"hs_linkedin_url|linkedin if hs_linkedin_url|linkedin is startingwith('https://www.linkedin.com/in/')\" }";
+        let whole = "https://www.linkedin.com/in/anna-berg";
+        for (target, rule, field, value, expected) in [
+            // Several choices come as one text, by their internal names.
+            ("tags", r#"{ from = "interests" }"#, "interests", "offices;hotels", json!(["offices", "hotels"])),
+            ("tags", r#"{ from = "interests" }"#, "interests", "", json!(null)),
+            ("strategy", r#"{ from = "plan" }"#, "plan", "one\ntwo", json!("one\ntwo")),
+            ("strategy", r#"{ from = "plan" }"#, "plan", "<p>one</p>", json!("<p>one</p>")),
+            ("primary_language", r#"{ from = "hs_language", as = "language" }"#, "hs_language", "sv-se", json!("sv")),
+            ("primary_language", r#"{ from = "hs_language", as = "language" }"#, "hs_language", "zh-hk", json!("zh")),
+            ("tags", r#"{ from = "country", as = "country" }"#, "country", "Sweden", json!(["SE"])),
+            ("tags", r#"{ from = "country", as = "country" }"#, "country", "se", json!(["SE"])),
+            ("email", mails, "email", "a@x.se", json!("a@x.se")),
+            ("email", mails, "hs_additional_emails", " ;b@x.se; c@x.se", json!("b@x.se")),
+            ("email", mails, "hs_additional_emails", ";", json!(null)),
+            ("email", "{ expr = \"email or hs_additional_emails|split(';')|first\" }", "email", "", json!(null)),
+            ("linkedin_url", profile, "hs_linkedin_url", "linkedin.com/in/anna-berg/?utm_source=x", json!(whole)),
+            ("linkedin_url", profile, "hs_linkedin_url", "anna-berg", json!(whole)),
+            ("linkedin_url", careful, "hs_linkedin_url", "in/anna-berg", json!(whole)),
+            ("linkedin_url", careful, "hs_linkedin_url", "ask her", json!(null)),
+            ("linkedin_url", careful, "hs_linkedin_url", "", json!(null)),
+            // A stage of the firm's own making is a number.
+            ("tags", stages, "lifecyclestage", "117482736", json!(["key account"])),
+            ("tags", stages, "lifecyclestage", "lead", json!(["lead"])),
+            ("tags", known, "lifecyclestage", "117482736", json!(null)),
+            ("tags", known, "lifecyclestage", "customer", json!(["customer"])),
+        ] {
+            let hubspot = mapper(Kind::HubSpot, &format!("{target} = {rule}")).expect(rule);
+            let contact = mapped(&hubspot, json!({"lastname": "Berg", field: value}));
+            let contact = contact.unwrap_or_else(|fault| panic!("{rule} of {value:?}: {fault}"));
+            assert_eq!(contact[target], expected, "{rule} of {value:?}");
+        }
+        let copied = mapper(Kind::HubSpot, r#"email = { from = ["email", "hs_additional_emails"] }"#).expect("a rule");
+        let two = mapped(&copied, json!({"lastname": "Berg", "hs_additional_emails": "a@x.se;b@x.se"}));
+        assert_eq!(two, Err("invalid_field: email: 13 characters, more than one @".to_owned()), "never two as one");
+    }
+
+    #[test]
     fn every_fault_is_found_at_once_with_its_remedy() {
         for (rule, problem, remedy) in [
             (r#"firstname = { from = "F" }"#, "a contact has no such field", "use one of first_name, last_name"),
             (r"email = { from = [] }", "`from` names no field", "name a field"),
             (r#"email = { from = " " }"#, "`from` names no field", "name a field"),
             (r#"email = { from = "F", separator = "," }"#, "`separator` has no effect", "only tags"),
+            (r#"email = { from = "F", as = "first", separator = "" }"#, "`separator` cannot split", "such as \";\""),
             (r#"email = { from = "F", as = "list" }"#, "a list where one text belongs", "remove `as`"),
             (r#"tags = { from = "F", separator = "" }"#, "`separator` cannot split", "such as \";\""),
             (r#"tags = { from = "F", as = "text", separator = "," }"#, "`separator` cannot split", "without `as"),
@@ -541,7 +590,7 @@ mod tests {
             "Kinds": ["secret"], "Age": "secret", "Nested": [["secret"]]});
         assert_eq!(
             mapped(&salesforce, fields),
-            Err("mapping_failed: email: the field Emails holds 2 values; choose by an expression such as `Emails|first`; \
+            Err("mapping_failed: email: the field Emails holds 2 values; add `as = \"first\"`, or choose by an expression; \
                  strategy: the field Money holds an object; name a part of it, such as FIELD.value; \
                  tags: the field Nested holds a list of lists; \
                  company: the expression makes a list where one text belongs; \
@@ -697,6 +746,8 @@ mod tests {
         last_name = { expr = "name|split_last or org.name or Account|string" }
         phone = { expr = "phone|e164 or MobilePhone|e164('NO')" }
         strategy = { from = "email", as = "country" }
+        linkedin_url = { from = "company", as = "linkedin" }
+        email = { from = "labels", as = "first" }
         job_title = { expr = "Title|upper ~ (labels|join(',')) ~ lifecyclestage" }
         primary_language = { from = "hs_language", as = "language" }
         tags = { expr = "labels if labels is sequence else labels|split(';')" }

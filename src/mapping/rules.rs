@@ -85,12 +85,16 @@ pub enum As {
     Language,
     /// ISO 3166-1 alpha-2, from a code or a common name.
     Country,
+    /// A LinkedIn profile in Propstreet's form; as it is, where it cannot be read as one.
+    Linkedin,
     /// The part of a whole name before the first blank.
     SplitFirst,
     /// The part of a whole name after the first blank.
     SplitLast,
     /// Several texts, split at `separator`. What `tags` does by itself.
     List,
+    /// The first of several texts, split at `separator`.
+    First,
 }
 
 /// One rule.
@@ -321,6 +325,8 @@ mod tests {
             (r#"{ from = "A", optional = false }"#, Rule::copy(&["A"])),
             (r#"{ expr = "A", optional = true }"#, Rule::expr("A").optional(true)),
             (r#"{ from = "Name", as = "split_first" }"#, Rule::copy(&["Name"]).made(As::SplitFirst)),
+            (r#"{ from = "Mails", as = "first" }"#, Rule::copy(&["Mails"]).made(As::First)),
+            (r#"{ from = "Profile", as = "linkedin" }"#, Rule::copy(&["Profile"]).made(As::Linkedin)),
             (r#"{ const = "x" }"#, Rule::Const(vec!["x".to_owned()])),
             (r#"{ const = ["x", "y"] }"#, Rule::Const(vec!["x".to_owned(), "y".to_owned()])),
             (r#"{ expr = "A or B" }"#, Rule::expr("A or B")),

@@ -22,6 +22,8 @@ pub enum Change {
     Language,
     /// ISO 3166-1 alpha-2.
     Country,
+    /// `https://www.linkedin.com/in/NAME`.
+    Linkedin,
     /// Before the first blank.
     SplitFirst,
     /// After the first blank; empty without one.
@@ -38,6 +40,7 @@ impl Change {
             Self::Lower => text.to_lowercase(),
             Self::Language => language(text),
             Self::Country => country(text),
+            Self::Linkedin => linkedin(text),
             Self::SplitFirst => split_name(text).0.to_owned(),
             Self::SplitLast => split_name(text).1.to_owned(),
         }
@@ -105,6 +108,38 @@ pub fn language(text: &str) -> String {
         .iter()
         .find(|(_, names)| names.contains(&name.as_str()))
         .map_or_else(|| text.to_owned(), |(code, _)| (*code).to_owned())
+}
+
+/// A LinkedIn profile in Propstreet's form, also for the name alone that stands at its end: `in/anna-berg`, `anna-berg`,
+/// `anna-berg?trk=…`. A word that says there is none is not such a name.
+#[must_use]
+pub fn linkedin(text: &str) -> String {
+    const NONE: [&str; 14] = [
+        "none",
+        "null",
+        "nil",
+        "nan",
+        "unknown",
+        "missing",
+        "undefined",
+        "nej",
+        "nei",
+        "ingen",
+        "inget",
+        "saknas",
+        "true",
+        "false",
+    ];
+    let text = text.trim();
+    let bare = text.split(['?', '#']).next().unwrap_or_default().trim_matches('/');
+    let name = bare.strip_prefix("in/").unwrap_or(bare);
+    let is_name = (3..=100).contains(&name.chars().count())
+        && name.chars().all(|c| c.is_alphanumeric() || "-_%".contains(c))
+        && name.contains(char::is_alphabetic)
+        && !NONE.contains(&name.to_lowercase().as_str());
+    let profile =
+        limits::linkedin(text).or_else(|| limits::linkedin(&format!("linkedin.com/in/{name}")).filter(|_| is_name));
+    profile.unwrap_or_else(|| text.to_owned())
 }
 
 /// ISO 3166-1 alpha-2 for a code of two or three letters, the English short name, or one of the names in use.
@@ -261,6 +296,35 @@ mod tests {
     }
 
     #[test]
+    fn profiles_become_propstreets_form_and_what_is_none_stays() {
+        for (given, expected) in [
+            ("https://www.linkedin.com/in/anna-berg", "https://www.linkedin.com/in/anna-berg"),
+            ("http://se.linkedin.com/in/anna-berg/?originalSubdomain=se", "https://www.linkedin.com/in/anna-berg"),
+            ("www.linkedin.com/in/Anna-Berg?trk=public_profile", "https://www.linkedin.com/in/Anna-Berg"),
+            ("linkedin.com/in/a%C3%A5-1/", "https://www.linkedin.com/in/a%C3%A5-1"),
+            (" anna-berg ", "https://www.linkedin.com/in/anna-berg"),
+            ("in/anna-berg", "https://www.linkedin.com/in/anna-berg"),
+            ("/in/anna-berg/?trk=x", "https://www.linkedin.com/in/anna-berg"),
+            ("anna_b1?trk=x", "https://www.linkedin.com/in/anna_b1"),
+            // kept, for the limits to judge
+            ("https://www.linkedin.com/company/acme", "https://www.linkedin.com/company/acme"),
+            ("https://www.linkedin.com/pub/anna-berg/1/2/3", "https://www.linkedin.com/pub/anna-berg/1/2/3"),
+            ("https://elsewhere.example/in/anna-berg", "https://elsewhere.example/in/anna-berg"),
+            ("anna@berg.se", "anna@berg.se"),
+            ("Anna Berg", "Anna Berg"),
+            ("ab", "ab"),
+            ("12345", "12345"),
+            ("None", "None"),
+            ("saknas", "saknas"),
+            ("-", "-"),
+            ("n/a", "n/a"),
+            ("", ""),
+        ] {
+            assert_eq!(linkedin(given), expected, "{given:?}");
+        }
+    }
+
+    #[test]
     fn countries_become_two_letters() {
         for (given, expected) in [
             ("SE", "SE"),
@@ -320,7 +384,8 @@ mod tests {
         #[test]
         fn no_transform_panics_and_each_is_stable(text in "\\PC{0,30}") {
             let phone = Change::E164(region("SE"));
-            for change in [Change::Keep, phone, Change::Lower, Change::Language, Change::Country, Change::SplitFirst] {
+            let words = [Change::Lower, Change::Language, Change::Country, Change::Linkedin, Change::SplitFirst];
+            for change in [Change::Keep, phone].into_iter().chain(words) {
                 let once = change.apply(&text);
                 let again = change.apply(&once);
                 prop_assert_eq!(again, once, "{:?}", change);

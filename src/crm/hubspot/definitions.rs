@@ -28,6 +28,13 @@ pub(super) type Properties = HashMap<String, Property>;
 #[derive(Default)]
 pub(super) struct Definitions(Mutex<HashMap<String, (Instant, Arc<Properties>)>>);
 
+impl Definitions {
+    /// What was answered since says that what is known of these objects is not so any more.
+    pub(super) async fn forget(&self, objects: &str) {
+        self.0.lock().await.remove(objects);
+    }
+}
+
 /// One property as the portal defines it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]

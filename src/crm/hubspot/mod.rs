@@ -12,6 +12,7 @@ mod changes;
 mod companies;
 mod definitions;
 mod everyone;
+mod inspection;
 mod limits;
 mod place;
 mod portal;
@@ -21,6 +22,7 @@ mod rig;
 mod search;
 mod touched;
 mod wire;
+mod writing;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -36,12 +38,13 @@ use crate::clock::{Clock, Dice};
 use crate::crm;
 use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
+use crate::domain::finding::Finding;
 use crate::domain::record::{Account, Page, Record, Resume, Window};
 use crate::http::body;
 use crate::http::client::{Call, Upstream};
 use crate::http::token::Tokens;
 use crate::http::transport::{Request, Response, Transport};
-use crate::sync::source::{ContactSource, Detail, Trail};
+use crate::sync::source::{ContactSource, Detail, PropstreetIdField, Trail};
 
 pub use crate::crm::hubspot::auth::Auth;
 
@@ -87,6 +90,7 @@ pub(super) struct HubSpot {
     tokens: Tokens,
     base: Url,
     wanted: Wanted,
+    write_back: Option<String>,
     definitions: definitions::Definitions,
     search_room: search::SearchRoom,
     /// The portal the token belongs to, for as long as it is the same token.
@@ -146,6 +150,7 @@ impl HubSpot {
             tokens: settings.auth.tokens(),
             base: settings.base_url,
             wanted: Wanted::new(wanted),
+            write_back: settings.write_back,
             definitions: definitions::Definitions::default(),
             search_room: search::SearchRoom::new(clock.clone()),
             portal: OnceCell::new(),
@@ -153,7 +158,7 @@ impl HubSpot {
         }
     }
 
-    /// Sends a request, every one of which is a read, also by POST.
+    /// Sends a request that reads, as most do, also by POST.
     async fn send(&self, request: Request) -> Result<Response, Trouble> {
         let call = |token: &_| Call::read(auth::signed(request.clone(), token), limits::judge);
         self.upstream.authorized(&self.tokens, call).await
@@ -168,6 +173,10 @@ impl HubSpot {
 impl ContactSource for HubSpot {
     fn account(&self) -> BoxFuture<'_, Result<Account, Trouble>> {
         async { Ok(Account { id: self.portal().await?.to_owned() }) }.boxed()
+    }
+
+    fn inspect(&self) -> BoxFuture<'_, Result<Vec<Finding>, Trouble>> {
+        self.look().boxed()
     }
 
     fn bound(&self) -> BoxFuture<'_, Result<Timestamp, Trouble>> {
@@ -200,6 +209,10 @@ impl ContactSource for HubSpot {
 
     fn server_now(&self) -> Option<Timestamp> {
         self.upstream.server_now()
+    }
+
+    fn field(&self) -> Option<&dyn PropstreetIdField> {
+        self.write_back.is_some().then_some(self)
     }
 }
 
@@ -245,7 +258,8 @@ mod tests {
             assert_eq!(records[0].fields.keys().collect::<Vec<_>>(), ["email"]);
         }
         assert_eq!(script.asked()[1].url.path(), "/crm/properties/2026-03/contacts");
-        let (_, hubspot) = open(&["email", "jobtitel"], [sent(), definitions(), definitions(), sent()]);
+        let (_, hubspot) =
+            open(&["email", "jobtitel"], [sent(), definitions(), answer(200, json!({"results": []})), sent()]);
         for trouble in [
             hubspot.fetch(texts(&["1"])).await.unwrap_err(),
             hubspot.everyone(Detail::Records, None).await.unwrap_err(),

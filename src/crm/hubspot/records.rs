@@ -104,7 +104,7 @@ impl HubSpot {
     }
 
     /// The id under which HubSpot shows this contact now; `None` if it shows none.
-    async fn current_id(&self, id: &str) -> Result<Option<String>, Trouble> {
+    pub(super) async fn current_id(&self, id: &str) -> Result<Option<String>, Trouble> {
         let path = format!("/crm/objects/{}/contacts/{id}", super::VERSION);
         let response = self.send(request::get(&self.base, &path, &[("properties", "hs_object_id")])).await?;
         match response.status() {

@@ -13,11 +13,21 @@ use crate::http::transport::Response;
 
 /// A portal whose map reads these fields.
 pub(super) fn open(fields: &[&str], answers: impl IntoIterator<Item = Response>) -> (Arc<Script>, HubSpot) {
+    let fields = fields.iter().map(|&f| f.to_owned()).collect();
+    scripted(Wanted { fields, ..Wanted::default() }, None, answers)
+}
+
+/// A portal whose map reads this, and whose property takes Propstreet's ids.
+pub(super) fn scripted(
+    wanted: Wanted,
+    write_back: Option<&str>,
+    answers: impl IntoIterator<Item = Response>,
+) -> (Arc<Script>, HubSpot) {
     let script = Script::new(answers);
     let auth = Auth::Token { token: "pat-eu1-x".into() };
     let settings = Settings::new("https://api.hubapi.com".parse().unwrap(), auth);
+    let settings = Settings { write_back: write_back.map(str::to_owned), ..settings };
     let clock = Clock::simulated("2026-11-02T10:00:00Z".parse().unwrap());
-    let wanted = Wanted { fields: fields.iter().map(|&f| f.to_owned()).collect(), ..Wanted::default() };
     let hubspot = HubSpot::new(settings, wanted, Arc::clone(&script) as _, clock, Dice::seeded(1));
     (script, hubspot)
 }
