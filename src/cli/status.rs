@@ -220,7 +220,10 @@ impl SourceStatus {
             Some("unfit" | "forbidden") => {
                 steps.push(format!("propsync doctor says what {} lacks; then propsync sync {}", self.name, self.name));
             }
-            Some(_) => steps.push(format!("propsync sync {}", self.name)),
+            Some(trouble) => steps.push(match trouble.strip_prefix("not_sent until ") {
+                Some(end) => format!("nothing can be asked of {0} until {end}; then propsync sync {0}", self.name),
+                None => format!("propsync sync {}", self.name),
+            }),
             None if self.unfinished.is_some() => {
                 steps.push(format!(
                     "if no propsync runs now, its pass was cut off; propsync sync {} goes on",
@@ -290,6 +293,8 @@ mod tests {
 
     use super::*;
     use crate::cli::envelope::parsed;
+    use crate::domain::failure::Trouble;
+    use crate::sync::report::Stop;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_timestamp(1_800_000_000 + seconds, 0).expect("a time")
@@ -302,6 +307,17 @@ mod tests {
             (source.state(at(0)).as_str(), source.next()),
             ("not synced yet", vec!["propsync sync hubspot".to_owned()])
         );
+    }
+
+    #[test]
+    fn a_source_that_has_to_wait_says_until_when() {
+        let wait = Some(std::time::Duration::from_secs(1_800));
+        let stop = Stop::Crm(Trouble::NotSent { cause: "HTTP 429".to_owned(), retry_after: wait });
+        let source = SourceStatus { trouble: Some(stop.told(at(0))), ..source("hubspot") };
+        // Whenever it is read.
+        assert_eq!(source.state(at(1_000)), "not_sent until 2027-01-15T08:30Z");
+        let next = "nothing can be asked of hubspot until 2027-01-15T08:30Z; then propsync sync hubspot";
+        assert_eq!(source.next(), [next]);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! 5. Name the fields a mapping can read in the folder's first lines, flat, related objects dotted.
 //! 6. Add a variant to [`Settings`] and an arm to [`open`]; a look-alike to the sandbox; a page to the docs.
 
+mod budget;
 pub mod hubspot;
 pub mod pipedrive;
 mod request;

@@ -7,6 +7,7 @@ pub mod failure;
 pub mod finding;
 pub mod fingerprint;
 pub mod identity;
+pub mod instant;
 pub mod keyed;
 pub mod kind;
 pub mod limits;

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::clock::{Clock, Dice};
 use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
+use crate::domain::instant::minute;
 use crate::http::breaker::{About, Breaker, Effect, Passage};
 use crate::http::pacer::{Allowance, Pacer, PacerSettings, TooLong};
 use crate::http::retry;
@@ -35,13 +36,13 @@ pub struct Call {
 impl Call {
     /// A call that may be repeated at will, speaking for the upstream.
     #[must_use]
-    pub fn read(request: Request, judge: Judge) -> Self {
-        Self { request, effect: Effect::Read, about: About::Upstream, judge }
+    pub fn read(request: Request, judge: impl Into<Judge>) -> Self {
+        Self { request, effect: Effect::Read, about: About::Upstream, judge: judge.into() }
     }
 
     /// A call that must not be applied twice, speaking for the upstream.
     #[must_use]
-    pub fn write(request: Request, judge: Judge) -> Self {
+    pub fn write(request: Request, judge: impl Into<Judge>) -> Self {
         Self { effect: Effect::Write, ..Self::read(request, judge) }
     }
 
@@ -287,7 +288,7 @@ impl Inner {
         let permit = match self.pacer.admit(patience).await {
             Ok(permit) => permit,
             Err(TooLong(left)) => {
-                let cause = "it asked for a pause that is not over".to_owned();
+                let cause = format!("it asked for a pause until {}", self.instant_after(left));
                 return Attempt::Refused(Trouble::NotSent { cause, retry_after: Some(left) });
             }
         };
@@ -313,15 +314,12 @@ impl Inner {
     fn judge(&self, call: &Call, response: Response) -> Attempt {
         let status = response.status();
         let cause = format!("HTTP {}", status.as_u16());
-        match (call.judge)(&response) {
+        match call.judge.verdict(&response) {
             Verdict::Retry { after } => Attempt::Later { wait: after, cause, down: status.is_server_error() },
             Verdict::Exhausted { until } => {
-                let minutes = until.as_secs().div_ceil(60);
-                let cause = format!(
-                    "{cause}: what it allows all who use this account is used up; nothing is sent for {minutes} min"
-                );
-                Attempt::Later { wait: Some(until), cause, down: false }
+                self.closed(&format!("{cause}: what it allows all who use this account is used up"), until)
             }
+            Verdict::Away { until } => self.closed(&format!("{cause}: it has put this account out of reach"), until),
             Verdict::Ambiguous => {
                 Attempt::Failed { trouble: Trouble::Ambiguous(cause), harmless: call.effect == Effect::Read }
             }
@@ -329,6 +327,17 @@ impl Inner {
                 Attempt::Answered(response, verdict)
             }
         }
+    }
+
+    /// The instant is named, because words are read again hours later.
+    fn closed(&self, cause: &str, wait: Duration) -> Attempt {
+        let (minutes, end) = (wait.as_secs().div_ceil(60), self.instant_after(wait));
+        let cause = format!("{cause}; nothing is sent for {minutes} min, until {end}");
+        Attempt::Later { wait: Some(wait), cause, down: false }
+    }
+
+    fn instant_after(&self, wait: Duration) -> String {
+        minute(self.clock.now() + wait)
     }
 
     fn unanswered(&self, call: &Call, failure: &Failure) -> Attempt {
@@ -444,14 +453,34 @@ mod tests {
             0 => Ok(answer(429, &[("retry-after", "3600")], "")),
             _ => Ok(answer(200, &[], "")),
         });
-        let upstream = upstream(&network);
+        let (upstream, mut trouble_words) = (upstream(&network), Vec::new());
         for _ in 0..3 {
             let trouble = upstream.call(write("a")).await.unwrap_err();
             assert!(matches!(trouble, Trouble::NotSent { retry_after: Some(wait), .. } if wait.as_secs() == 3600));
+            trouble_words.push(trouble.to_string());
         }
+        assert_eq!(trouble_words[2], "it asked for a pause until 2026-05-05T13:00Z");
         assert_eq!(network.seen().len(), 1, "nobody hammers");
         upstream.0.clock.sleep(Duration::from_secs(3600)).await;
         assert!(upstream.call(write("a")).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_turned_away_for_long_hears_until_when() {
+        for (verdict, why) in [
+            (
+                Verdict::Exhausted { until: Duration::from_secs(5400) },
+                "what it allows all who use this account is used up",
+            ),
+            (Verdict::Away { until: Duration::from_secs(5400) }, "it has put this account out of reach"),
+        ] {
+            let network = Scripted::answering(|_, _| Ok(answer(429, &[], "")));
+            let call = Call::read(request(), move |_: &Response| verdict);
+            let trouble = upstream(&network).call(call).await.unwrap_err();
+            let words = format!("HTTP 429: {why}; nothing is sent for 90 min, until 2026-05-05T13:30Z");
+            assert_eq!(trouble.to_string(), words);
+            assert_eq!(network.seen().len(), 1);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,8 @@
 //! What an answer means for the call as such: done, to be repeated, lost, or refused. It reads status and headers only;
 //! an adapter that knows its upstream's bodies brings its own [`Judge`] and falls back on [`general`].
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::HeaderMap;
@@ -31,12 +33,42 @@ pub enum Verdict {
         /// How long.
         until: Duration,
     },
+    /// The account as such is out of reach (it is being moved, say); nothing is worth sending before this much time has
+    /// passed.
+    Away {
+        /// How long.
+        until: Duration,
+    },
     /// Any other refusal: the caller reads it.
     Refused,
 }
 
-/// How one upstream's answers are judged.
-pub type Judge = fn(&Response) -> Verdict;
+/// How one upstream's answers are judged: a function, or a closure over what its adapter has learnt of the account.
+#[derive(Clone)]
+pub struct Judge(Arc<dyn Fn(&Response) -> Verdict + Send + Sync>);
+
+impl Judge {
+    /// The verdict on an answer.
+    #[must_use]
+    pub fn verdict(&self, response: &Response) -> Verdict {
+        (self.0)(response)
+    }
+}
+
+impl<F: Fn(&Response) -> Verdict + Send + Sync + 'static> From<F> for Judge {
+    fn from(judge: F) -> Self {
+        Self(Arc::new(judge))
+    }
+}
+
+impl fmt::Debug for Judge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Judge")
+    }
+}
+
+/// The longest wait that is taken from a header. Who writes more means no instant, and adding it to one would overflow.
+const LONGEST_WAIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The verdict that status and headers allow.
 #[must_use]
@@ -59,10 +91,11 @@ pub fn general(response: &Response) -> Verdict {
 #[must_use]
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    match text.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
-        Err(_) => (http_date(text)? - date(headers)?).to_std().ok().or(Some(Duration::ZERO)),
-    }
+    let wait = match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).ok()?,
+        Err(_) => (http_date(text)? - date(headers)?).to_std().unwrap_or_default(),
+    };
+    Some(wait.min(LONGEST_WAIT))
 }
 
 /// The server's clock as its `Date` header shows it: whole seconds, cut off.
@@ -102,6 +135,7 @@ mod tests {
             (429, &[("retry-after", "soon")], Verdict::Retry { after: None }),
             (429, &[("retry-after", "-1")], Verdict::Retry { after: None }),
             (429, &[("retry-after", "1e300")], Verdict::Retry { after: None }),
+            (429, &[("retry-after", "1e19")], Verdict::Retry { after: Some(LONGEST_WAIT) }),
             (429, &[NOON, ("retry-after", "Tue, 05 May 2026 12:01:30 GMT")], seconds(90)),
             (429, &[NOON, ("retry-after", "Tue, 05 May 2026 11:00:00 GMT")], seconds(0)),
             (429, &[("retry-after", "Tue, 05 May 2026 12:01:30 GMT")], Verdict::Retry { after: None }),

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use crate::domain::Timestamp;
 use crate::domain::departure::{Departures, Guard};
 use crate::domain::failure::Trouble;
 use crate::domain::finding::Finding;
+use crate::domain::instant::minute;
 use crate::domain::pass::{Counts, Outcome, PassKind};
 use crate::ledger::error::LedgerError;
 
@@ -51,10 +53,14 @@ impl Stop {
         }
     }
 
-    /// The word for `status`, which has to say on which side it was.
+    /// The word for `status`, which has to say on which side it was, and until when where that is known: it may be read
+    /// hours after this instant.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn told(&self, now: Timestamp) -> String {
         match self {
+            Self::Crm(trouble @ Trouble::NotSent { retry_after: Some(wait), .. }) => {
+                format!("{} until {}", trouble.code(), minute(now + *wait))
+            }
             Self::Propstreet(trouble) => format!("Propstreet: {}", trouble.code()),
             stop => stop.code().to_owned(),
         }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::http::header::{AUTHORIZATION, CONTENT_TYPE};
-use ::http::{HeaderName, HeaderValue};
+use ::http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use url::Url;
 
 use crate::clock::{Clock, Dice};
+use crate::crm::budget::{Budget, Owner};
 use crate::crm::request;
 use crate::crm::salesforce::auth::{Auth, Login};
-use crate::crm::salesforce::budget::Budget;
 use crate::crm::salesforce::error::ApiError;
 use crate::domain::failure::Trouble;
 use crate::domain::spending::Spending;
@@ -27,6 +27,9 @@ use crate::http::verdict::{self, Verdict};
 pub(super) const VERSION: &str = "66.0";
 /// The paths of that version begin with this.
 pub(super) const DATA: &str = "/services/data/v66.0";
+
+/// Salesforce counts requests over a rolling day, for the whole org.
+const ORG: Owner = Owner { crm: "Salesforce", account: "org", a_day: org_a_day };
 
 /// One org, logged in to when first asked. Clones share everything.
 #[derive(Clone)]
@@ -45,7 +48,7 @@ impl Connection {
         clock: Clock,
         dice: Dice,
     ) -> Self {
-        let budget = Arc::new(Budget::new(budget_share));
+        let budget = Arc::new(Budget::new(ORG, budget_share));
         let upstream = Upstream::new("salesforce", transport, clock.clone(), dice, pacing(&budget));
         let login = Login::new(base, auth, upstream.clone(), clock);
         Self { upstream, login, budget }
@@ -58,7 +61,7 @@ impl Connection {
 
     /// What the org has a day, where it has said so.
     pub(super) fn daily_limit(&self) -> Option<u64> {
-        self.budget.org()
+        self.budget.a_day()
     }
 
     /// A GET of a path of the API, host-relative.
@@ -117,6 +120,19 @@ impl Connection {
 /// No limit by the minute; but only so many calls of an org may run at once, and they are everybody's.
 fn pacing(budget: &Arc<Budget>) -> PacerSettings {
     PacerSettings { in_flight: 4, allowance: Some(Arc::clone(budget) as _), ..PacerSettings::default() }
+}
+
+/// The limit in `Sforce-Limit-Info: api-usage=18/5000; per-app-api-usage=17/250(appName=x)`: of several segments, in any
+/// order, the one that is about the whole org.
+/// <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/headers_api_usage.htm>
+fn org_a_day(headers: &HeaderMap) -> Option<u64> {
+    let lines = headers.get_all("sforce-limit-info").iter().filter_map(|line| line.to_str().ok());
+    let usage = lines.flat_map(|line| line.split([';', ','])).find_map(|segment| {
+        let (name, usage) = segment.split_once('=')?;
+        (name.trim() == "api-usage").then_some(usage)
+    })?;
+    let (_, limit) = usage.split_once('/')?;
+    limit.trim().parse::<u32>().ok().filter(|limit| *limit > 0).map(u64::from)
 }
 
 fn with<const N: usize>(mut request: Request, headers: [(&'static str, &'static str); N]) -> Request {
@@ -246,6 +262,27 @@ mod tests {
         let Err(Trouble::NotSent { cause, .. }) = connection.get("/x", &[]).await else { panic!("the day is used up") };
         assert!(cause.contains("budget_share"), "{cause}");
         assert_eq!(network.seen().len(), 4);
+    }
+
+    #[test]
+    fn the_days_limit_is_read_from_its_own_segment() {
+        let saying = |info: &str| HeaderMap::from_iter([("sforce-limit-info".parse().unwrap(), info.parse().unwrap())]);
+        for (info, expected) in [
+            ("api-usage=18/5000", Some(5000)),
+            ("api-usage=18/5000; per-app-api-usage=17/250(appName=x)", Some(5000)),
+            ("per-app-api-usage=17/250(appName=x); api-usage=18/5000; api-bursts=1/750", Some(5000)),
+            (" api-usage = 18 / 5000 ", Some(5000)),
+            ("per-app-api-usage=17/250(appName=x)", None),
+            ("api-usage=18", None),
+            ("api-usage=18/many", None),
+            ("api-usage=18/-1", None),
+            ("api-usage=0/0", None),
+            ("api-usage=1/99999999999999999999", None),
+            ("", None),
+        ] {
+            assert_eq!(org_a_day(&saying(info)), expected, "{info}");
+        }
+        assert_eq!(org_a_day(&HeaderMap::new()), None);
     }
 
     #[test]

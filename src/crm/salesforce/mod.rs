@@ -7,7 +7,7 @@
 //! fails the reading by name. A Lead answers for its account with its own fields (`Company` for `Account.Name`).
 //!
 //! What is read: `objects` (which fields of what), `query` (as SOQL), `describe` (what the org shows) and `inspection`
-//! (whether that is enough). How: `auth` (with an `assertion`), `connection` (within a `budget`), `reader` (a query to its
+//! (whether that is enough). How: `auth` (with an `assertion`), `connection` (within a budget), `reader` (a query to its
 //! end), `wire` (its JSON), `error` (a call refused) and `refusal` (a login). When: `changes` (a window, with the people of
 //! changed `accounts`), `everyone` (a backfill, a sweep, with `bulk` jobs and their `table`s), up to a `bound`, at a `place`.
 //! Who a merged or converted one is now: `heirs`. What is written: `writing`.
@@ -16,7 +16,6 @@ mod accounts;
 mod assertion;
 mod auth;
 mod bound;
-mod budget;
 mod bulk;
 mod changes;
 mod connection;
