@@ -182,3 +182,145 @@ impl Access {
         self.access.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::extract::Request;
+    use http::Method;
+    use http::header::CONTENT_TYPE;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::sandbox::hubspot::bench::{CONTACTS, call, employed, get, pass, portal, post};
+    use crate::sandbox::hubspot::model::HubSpot;
+
+    async fn token(hubspot: &HubSpot, version: &str, form: &str) -> (u16, Json) {
+        let request = Request::post(format!("/oauth/{version}/token"));
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let response = hubspot.router().oneshot(request.body(Body::from(form.to_owned())).unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    fn form(refresh: &str) -> String {
+        format!("grant_type=refresh_token&client_id={CLIENT_ID}&client_secret={CLIENT_SECRET}&refresh_token={refresh}")
+    }
+
+    async fn with(hubspot: &HubSpot, token: &str) -> (u16, HeaderMap, Json) {
+        call(hubspot, token, Method::GET, CONTACTS, &Json::Null).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_lasts_as_long_as_it_says() {
+        let hubspot = portal();
+        for version in ["2026-03", "2026-09", "v3", "v1"] {
+            let (status, body) = token(&hubspot, version, &form(REFRESH_TOKEN)).await;
+            assert_eq!(
+                (status, &body["expires_in"], &body["hub_id"]),
+                (200, &json!(1800), &json!(PORTAL)),
+                "{version}"
+            );
+            assert_eq!((&body["token_type"], &body["refresh_token"]), (&json!("bearer"), &json!(REFRESH_TOKEN)));
+            let access = body["access_token"].as_str().unwrap().to_owned();
+            assert!(access.len() > 300);
+            pass(1799).await;
+            assert_eq!(with(&hubspot, &access).await.0, 200);
+            pass(76).await;
+            let (status, _, body) = with(&hubspot, &access).await;
+            assert_eq!((status, &body["category"]), (401, &json!("EXPIRED_AUTHENTICATION")));
+            assert_eq!(body["message"], "The OAuth token used to make this call expired 75 second(s) ago.");
+            assert!(body["context"]["expire time"][0].as_str().unwrap().starts_with("2026-11-02T"));
+        }
+        assert_eq!(hubspot.requests().of("POST token"), 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_token_at_all_ended_with_the_year_1970() {
+        let hubspot = portal();
+        let (status, _, body) = with(&hubspot, "nonsense").await;
+        assert_eq!((status, &body["category"]), (401, &json!("EXPIRED_AUTHENTICATION")));
+        assert_eq!(body["message"], "The OAuth token used to make this call expired 20759 day(s) ago.");
+        assert_eq!(body["context"]["expire time"][0], "1970-01-01T00:00:00.000Z");
+        let (status, _, body) = with(&hubspot, "").await;
+        assert_eq!((status, &body["category"]), (401, &json!("INVALID_AUTHENTICATION")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refresh_tokens_rotate_by_their_lever_and_die_with_the_app() {
+        let hubspot = portal();
+        let renewed = async |old: &str| {
+            let (status, body) = token(&hubspot, "2026-03", &form(old)).await;
+            (status, body["refresh_token"].as_str().unwrap_or_default().to_owned())
+        };
+        assert_eq!(renewed(REFRESH_TOKEN).await, (200, REFRESH_TOKEN.to_owned()));
+        hubspot.set_rotation(Rotation::OldLives);
+        let (_, second) = renewed(REFRESH_TOKEN).await;
+        assert_ne!(second, REFRESH_TOKEN);
+        assert_eq!(renewed(REFRESH_TOKEN).await.0, 200);
+        hubspot.set_rotation(Rotation::OldDies);
+        let (status, third) = renewed(&second).await;
+        assert_eq!((status, renewed(&second).await.0), (200, 400));
+        hubspot.revoke_app();
+        let (status, body) = token(&hubspot, "2026-03", &form(&third)).await;
+        assert_eq!((status, &body["error"]), (400, &json!("invalid_grant")));
+        assert_eq!(
+            (&body["status"], body["message"] == body["error_description"]),
+            (&json!("BAD_REFRESH_TOKEN"), true)
+        );
+        for (from, to) in [(CLIENT_ID, "x"), (CLIENT_SECRET, "x"), ("refresh_token&", "password&")] {
+            assert_eq!(token(&hubspot, "2026-03", &form(REFRESH_TOKEN).replace(from, to)).await.0, 400, "{from}");
+        }
+        let body = json!({"grant_type": "refresh_token"});
+        assert_eq!(post(&hubspot, "/oauth/2026-03/token", &body).await.0, 400, "no form");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_app_hears_nothing_of_the_day_and_all_tokens_can_expire_at_once() {
+        let hubspot =
+            HubSpot::new(crate::sandbox::clock::Clock::simulated(DateTime::UNIX_EPOCH + TimeDelta::days(9)), 1);
+        hubspot.set_token_lifetime(std::time::Duration::from_secs(60));
+        let (_, body) = token(&hubspot, "2026-03", &form(REFRESH_TOKEN)).await;
+        let access = body["access_token"].as_str().unwrap();
+        assert_eq!(body["expires_in"], 60);
+        let headers = |headers: &HeaderMap| {
+            ["x-hubspot-ratelimit-max", "x-hubspot-ratelimit-daily"].map(|name| headers.contains_key(name))
+        };
+        assert_eq!(headers(&with(&hubspot, access).await.1), [true, false]);
+        assert_eq!(headers(&with(&hubspot, TOKEN).await.1), [true, true]);
+        let (_, searched, _) = call(&hubspot, TOKEN, Method::POST, &format!("{CONTACTS}/search"), &json!({})).await;
+        assert_eq!(headers(&searched), [false, false]);
+        hubspot.expire_tokens();
+        assert_eq!([with(&hubspot, access).await.0, with(&hubspot, TOKEN).await.0], [401, 401]);
+        hubspot.renew_tokens();
+        assert_eq!([with(&hubspot, access).await.0, with(&hubspot, TOKEN).await.0], [401, 200]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_missing_scope_is_told_in_both_shapes() {
+        let hubspot = portal();
+        let id = hubspot.add(&employed());
+        let companies = "/crm/associations/2026-03/contacts/companies/batch/read";
+        hubspot.take_scope("crm.objects.companies.read");
+        let (status, body) = post(&hubspot, companies, &json!({"inputs": [{"id": id}]})).await;
+        assert_eq!((status, &body["category"]), (403, &json!("MISSING_SCOPES")));
+        let named = json!(["crm.objects.companies.read"]);
+        assert_eq!(body["errors"][0]["context"]["requiredGranularScopes"], named);
+        hubspot.set_scope_shape(ScopeShape::InContext);
+        let (_, body) = post(&hubspot, companies, &json!({"inputs": [{"id": id}]})).await;
+        assert_eq!((&body["context"]["requiredGranularScopes"], body.get("errors")), (&named, None));
+        assert_eq!(get(&hubspot, CONTACTS).await.0, 200);
+        hubspot.give_scope("crm.objects.companies.read");
+        assert_eq!(post(&hubspot, companies, &json!({"inputs": [{"id": id}]})).await.0, 200);
+        for (scope, path) in [
+            ("crm.objects.contacts.read", CONTACTS),
+            ("crm.schemas.contacts.read", "/crm/properties/2026-03/contacts"),
+            ("oauth", "/account-info/2026-03/details"),
+        ] {
+            assert_eq!(get(&hubspot, path).await.0, 200, "{path}");
+            hubspot.take_scope(scope);
+            assert_eq!(get(&hubspot, path).await.0, 403, "{path}");
+        }
+    }
+}

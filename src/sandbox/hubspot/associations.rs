@@ -190,3 +190,85 @@ pub fn listed(state: &State, contact: &Contact, now: DateTime<Utc>) -> Option<Js
     }
     (!entries.is_empty()).then(|| json!({"companies": companies}))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::hubspot::bench::{CONTACTS, company, employed, get, portal, post};
+    use crate::sandbox::people::Person;
+
+    const TO_COMPANIES: &str = "/crm/associations/2026-03/contacts/companies/batch/read";
+    const TO_CONTACTS: &str = "/crm/v4/associations/0-2/0-1/batch/read";
+
+    #[tokio::test(start_paused = true)]
+    async fn both_directions_name_their_types_and_the_primary_one_comes_last() {
+        let hubspot = portal();
+        let contact = hubspot.add(&employed());
+        let primary = hubspot.company_of(&contact).unwrap();
+        let nord = hubspot.add_company(&company("Nord"));
+        hubspot.tie_to(&contact, &nord, Some("Billing contact"));
+        let (status, body) = post(&hubspot, TO_COMPANIES, &json!({"inputs": [{"id": contact}]})).await;
+        let any = |id| json!({"category": "HUBSPOT_DEFINED", "typeId": id, "label": null});
+        let first = |id| json!({"category": "HUBSPOT_DEFINED", "typeId": id, "label": "Primary"});
+        let own = |id| json!({"category": "USER_DEFINED", "typeId": id, "label": "Billing contact"});
+        let number = |id: &str| id.parse::<u64>().unwrap();
+        let expected = json!([
+            {"toObjectId": number(&nord), "associationTypes": [any(279), own(28)]},
+            {"toObjectId": number(&primary), "associationTypes": [first(1), any(279)]}]);
+        assert_eq!((status, &body["results"][0]["from"]["id"]), (200, &json!(contact)));
+        assert_eq!(body["results"][0]["to"], expected);
+        let (status, body) = post(&hubspot, TO_CONTACTS, &json!({"inputs": [{"id": primary}, {"id": nord}]})).await;
+        assert_eq!(status, 200);
+        let mut types = [&body["results"][0], &body["results"][1]].map(|one| one["to"][0]["associationTypes"].clone());
+        types.sort_by_key(|types| types[0]["typeId"].as_u64());
+        assert_eq!(types, [json!([first(2), any(280)]), json!([any(280), own(29)])]);
+        let (_, labels) = get(&hubspot, "/crm/associations/2026-03/contacts/companies/labels").await;
+        assert_eq!(labels["results"], json!([any(279), first(1), own(28)]));
+        let (_, list) = get(&hubspot, &format!("{CONTACTS}?associations=companies")).await;
+        let listed = list["results"][0]["associations"]["companies"]["results"].as_array().unwrap();
+        assert_eq!(listed.len(), 4, "each company once for each type: {list}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_input_has_pages_of_its_own() {
+        let hubspot = portal();
+        let all: Vec<String> = (0..25).map(|_| hubspot.add(&employed())).collect();
+        let company = hubspot.company_of(&all[0]).unwrap();
+        hubspot.set_association_page(10);
+        let (mut seen, mut after) = (Vec::new(), json!(null));
+        loop {
+            let (_, body) = post(&hubspot, TO_CONTACTS, &json!({"inputs": [{"id": company, "after": after}]})).await;
+            let result = &body["results"][0];
+            seen.extend(result["to"].as_array().unwrap().iter().map(|to| to["toObjectId"].to_string()));
+            after = result["paging"]["next"]["after"].clone();
+            if after.is_null() {
+                break;
+            }
+        }
+        assert_eq!(seen, all);
+        for (version, status) in [("objects/2026-03", 200), ("v4/objects", 200), ("objects/2026-09", 404)] {
+            let path = format!("/crm/{version}/companies/{company}/associations/contacts?after=20");
+            let (answered, body) = get(&hubspot, &path).await;
+            assert_eq!((answered, body["results"].as_array().map(Vec::len)), (status, (status == 200).then_some(5)));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_archived_has_no_associations_or_spoils_the_batch() {
+        let hubspot = portal();
+        let [one, two] = [0, 1].map(|_| hubspot.add(&employed()));
+        let loner = hubspot.add(&Person { company: None, ..employed() });
+        hubspot.delete(&two);
+        let inputs = json!({"inputs": [{"id": one}, {"id": two}, {"id": loner}]});
+        let (status, body) = post(&hubspot, TO_COMPANIES, &inputs).await;
+        assert_eq!((status, &body["numErrors"]), (207, &json!(2)));
+        assert_eq!(body["errors"][0]["subCategory"], "crm.associations.NO_ASSOCIATIONS_FOUND");
+        hubspot.archived_spoils_associations(true);
+        assert_eq!(post(&hubspot, TO_COMPANIES, &inputs).await.0, 400);
+        assert_eq!(post(&hubspot, TO_COMPANIES, &json!({"inputs": [{"id": one}]})).await.0, 200);
+        hubspot.delete_company(&hubspot.company_of(&one).unwrap());
+        assert_eq!(post(&hubspot, TO_COMPANIES, &json!({"inputs": [{"id": one}]})).await.0, 207);
+        hubspot.restore_company(&hubspot.company_of(&one).unwrap());
+        assert_eq!(post(&hubspot, TO_COMPANIES, &json!({"inputs": [{"id": one}]})).await.0, 200);
+    }
+}

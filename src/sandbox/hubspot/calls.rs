@@ -125,11 +125,14 @@ impl Call<'_> {
                 }
                 Ok(StatusCode::NO_CONTENT.into_response())
             }
-            (&Method::GET, []) => {
+            (&Method::GET, [] | [_]) => {
                 state.access.require(&[Type::Contacts.read()])?;
                 let companies = |contact: &_| associations::listed(state, contact, self.now);
                 let reading = Reading::parse(self.parameters)?;
-                Ok(objects::list(&state.levers, &state.contacts, &reading, self.now, companies))
+                match rest.first() {
+                    Some(id) => objects::one(&state.contacts, id, &reading, self.now, companies),
+                    None => Ok(objects::list(&state.levers, &state.contacts, &reading, self.now, companies)),
+                }
             }
             // The newest version's description has no such path.
             (&Method::GET, [id, "associations", to]) if version != Version::September => {
@@ -166,13 +169,16 @@ impl Call<'_> {
     ) -> Result<Response, Refusal> {
         access.require(&[object.read()])?;
         match (self.method, rest) {
-            (&Method::GET, [id]) => objects::one(store, id, &Reading::parse(self.parameters)?, self.now),
+            (&Method::GET, [id]) => objects::one(store, id, &Reading::parse(self.parameters)?, self.now, |_| None),
             (&Method::POST, ["search"]) => search(levers, store, self.body, self.now),
             (&Method::POST, ["batch", "read"]) => {
                 let archived = Reading::parse(self.parameters)?.archived;
                 objects::batch_read(levers, store, self.body, archived, self.now)
             }
-            _ => Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed")),
+            (_, [] | [_] | ["batch", "read" | "update"]) => {
+                Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed"))
+            }
+            _ => Err(Refusal::not_found("No such path")),
         }
     }
 

@@ -180,3 +180,66 @@ fn define<T: Object>(property: &Property<T>) -> Json {
     }
     definition
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::sandbox::hubspot::bench::{CONTACTS, employed, get, portal, post, send};
+
+    const PROPERTIES: &str = "/crm/properties/2026-03/contacts";
+
+    #[tokio::test(start_paused = true)]
+    async fn definitions_say_what_each_property_is() {
+        let hubspot = portal();
+        for (name, path, value) in [
+            ("investor_class", "/calculated", json!(true)),
+            ("hubspotscore", "/calculated", json!(false)),
+            ("hubspotscore", "/fieldType", json!("calculation_score")),
+            ("lastmodifieddate", "/type", json!("datetime")),
+            ("lastmodifieddate", "/fieldType", json!("date")),
+            ("hs_object_id", "/modificationMetadata/readOnlyValue", json!(true)),
+            ("email", "/modificationMetadata/readOnlyValue", json!(false)),
+            ("hs_additional_emails", "/hidden", json!(true)),
+            ("hubspot_owner_id", "/referencedObjectType", json!("OWNER")),
+            ("hubspot_owner_id", "/options", json!([])),
+            ("investor_type", "/fieldType", json!("checkbox")),
+            ("lifecyclestage", "/options/8/value", json!("186254621")),
+            ("is_accredited", "/options/0/value", json!("true")),
+            ("email", "/hubspotDefined", json!(true)),
+        ] {
+            let (status, body) = get(&hubspot, &format!("{PROPERTIES}/{name}")).await;
+            assert_eq!((status, body.pointer(path)), (200, Some(&value)), "{name}{path}");
+        }
+        let (_, custom) = get(&hubspot, &format!("{PROPERTIES}/investor_type")).await;
+        assert_eq!(custom.get("hubspotDefined"), None);
+        hubspot.archive_property("country");
+        assert_eq!(get(&hubspot, &format!("{PROPERTIES}/country")).await.0, 404);
+        assert!(!get(&hubspot, PROPERTIES).await.1.to_string().contains("\"country\""));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_property_is_made_once_and_can_then_be_written() {
+        let hubspot = portal();
+        let id = hubspot.add(&employed());
+        let draft = json!({"groupName": "contactinformation", "name": "our_id", "label": "Our id", "type": "string",
+                           "fieldType": "text", "hasUniqueValue": true});
+        let (status, made) = post(&hubspot, PROPERTIES, &draft).await;
+        assert_eq!((status, &made["hasUniqueValue"], &made["groupName"]), (201, &json!(true), &draft["groupName"]));
+        assert_eq!(post(&hubspot, PROPERTIES, &draft).await.0, 409);
+        for (field, value) in [("name", "Our Id"), ("type", "text"), ("groupName", "")] {
+            let mut bad = draft.clone();
+            bad["name"] = "other".into();
+            bad[field] = value.into();
+            assert_eq!(post(&hubspot, PROPERTIES, &bad).await.0, 400, "{field}");
+        }
+        let body = json!({"properties": {"our_id": "7"}});
+        let (status, record) = send(&hubspot, http::Method::PATCH, &format!("{CONTACTS}/{id}"), &body).await;
+        assert_eq!((status, &record["properties"]["our_id"]), (200, &json!("7")));
+        // One that was archived can be made anew.
+        hubspot.archive_property("our_id");
+        assert_eq!(post(&hubspot, PROPERTIES, &draft).await.0, 201);
+        hubspot.take_scope("crm.schemas.contacts.write");
+        assert_eq!(post(&hubspot, PROPERTIES, &draft).await.0, 403);
+    }
+}

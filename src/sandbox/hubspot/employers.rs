@@ -166,3 +166,73 @@ fn move_over(primary: &mut Option<u64>, others: &mut Vec<Tie>, old: u64, new: u6
     let mut seen = std::collections::BTreeSet::new();
     others.retain(|tie| Some(tie.company) != *primary && seen.insert(tie.company));
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+    use crate::sandbox::hubspot::bench::{company, employed, get, ids, pass, portal, post, search, window, window_by};
+
+    /// The companies and the contacts that changed since the first second.
+    async fn changed(hubspot: &HubSpot) -> (usize, usize) {
+        let body = window_by("hs_lastmodifieddate", 1, 1_000_000, "0");
+        let (_, companies) = post(hubspot, "/crm/objects/2026-03/companies/search", &body).await;
+        let (_, contacts) = search(hubspot, &window(1, 1_000_000, "0")).await;
+        (ids(&companies).len(), ids(&contacts).len())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_edit_of_a_company_moves_its_own_date_alone() {
+        let hubspot = portal();
+        let contact = hubspot.add(&employed());
+        let company = hubspot.company_of(&contact).unwrap();
+        pass(10).await;
+        assert!(hubspot.edit_company(&company, |_| ()));
+        assert_eq!(changed(&hubspot).await, (0, 0));
+        assert!(hubspot.set_company(&company, "country", "SVERIGE") && hubspot.rename_company(&contact, "Nord AB"));
+        assert_eq!(changed(&hubspot).await, (1, 0));
+        let path = format!("/crm/objects/2026-03/companies/{company}?properties=name,country,website");
+        let (_, body) = get(&hubspot, &path).await;
+        let expected = [json!("Nord AB"), json!("SVERIGE"), Json::Null];
+        assert_eq!(["name", "country", "website"].map(|name| body["properties"][name].clone()), expected);
+        assert_ne!(hubspot.value(&contact, "company").as_deref(), Some("Nord AB"), "free text of its own");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tie_moves_no_date_and_another_primary_company_does_if_told() {
+        let hubspot = portal();
+        let contact = hubspot.add(&employed());
+        let [nord, syd] = ["Nord", "Syd"].map(|name| hubspot.add_company(&company(name)));
+        pass(10).await;
+        assert!(hubspot.tie_to(&contact, &nord, Some("Adviser")) && hubspot.associate(&contact, &company("Ost")));
+        assert_eq!(changed(&hubspot).await, (1, 0), "a new company and no contact");
+        hubspot.primary_company_moves_stamp(false);
+        assert!(hubspot.set_primary_company(&contact, Some(&nord)));
+        assert_eq!((hubspot.company_of(&contact).as_ref(), changed(&hubspot).await.1), (Some(&nord), 0));
+        hubspot.primary_company_moves_stamp(true);
+        assert!(hubspot.set_primary_company(&contact, Some(&syd)));
+        assert_eq!((hubspot.value(&contact, "associatedcompanyid"), changed(&hubspot).await.1), (Some(syd.clone()), 1));
+        assert!(hubspot.untie(&contact, &syd) && hubspot.company_of(&contact).is_none());
+        assert!(!hubspot.set_primary_company(&contact, Some("1")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn merged_companies_share_their_contacts() {
+        let hubspot = portal();
+        let [one, two] = [0, 1].map(|_| hubspot.add(&employed()));
+        let nord = hubspot.add_company(&company("Nord"));
+        let before = hubspot.company_of(&one).unwrap();
+        hubspot.set_primary_company(&two, Some(&nord));
+        hubspot.tie_to(&two, &before, None);
+        let merged = hubspot.merge_companies(&nord, &before).unwrap();
+        assert_eq!([&one, &two].map(|id| hubspot.company_of(id)), [Some(merged.clone()), Some(merged.clone())]);
+        let inputs = json!({"inputs": [{"id": before}]});
+        let path = "/crm/associations/2026-03/companies/contacts/batch/read";
+        let (_, body) = post(&hubspot, path, &inputs).await;
+        assert_eq!(body["results"][0]["to"].as_array().unwrap().len(), 2, "each once, under an old id as well");
+        let (_, body) =
+            get(&hubspot, &format!("/crm/v3/objects/companies/{nord}?properties=hs_merged_object_ids")).await;
+        assert_eq!((&body["id"], hubspot.company(&nord).unwrap().name.as_str()), (&json!(merged), "Nord"));
+    }
+}

@@ -97,8 +97,9 @@ mod tests {
     use http::Method;
     use serde_json::json;
 
-    use crate::sandbox::hubspot::bench::{at, employed, get, ids, portal, send};
+    use crate::sandbox::hubspot::bench::{CONTACTS, at, employed, get, ids, portal, search, send, window};
     use crate::sandbox::hubspot::state::MergedRead;
+    use crate::sandbox::people::Person;
 
     #[tokio::test(start_paused = true)]
     async fn archiving_and_merging_leave_the_traces_they_should() {
@@ -124,5 +125,40 @@ mod tests {
         assert_eq!((status, ids(&body).len()), (200, 0));
         assert!(hubspot.restore(&three));
         assert_eq!(ids(&get(&hubspot, "/crm/v3/objects/0-1").await.1), [&three, &merged]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_chain_of_merges_is_told_whole_with_the_addresses_of_the_losers() {
+        let hubspot = portal();
+        let [one, two, three] = ["a@x.example", "b@x.example", "c@x.example"]
+            .map(|email| hubspot.add_at(&Person { email: Some(email.to_owned()), ..employed() }, at(-50)));
+        let first = hubspot.merge(&one, &two).unwrap();
+        let last = hubspot.merge(&first, &three).unwrap();
+        let told = |property| hubspot.value(&one, property).unwrap();
+        assert_eq!(told("hs_merged_object_ids"), format!("{one};{two};{three};{first}"));
+        assert_eq!(told("hs_additional_emails"), "b@x.example;c@x.example");
+        assert_eq!(told("hs_all_contact_vids"), format!("{last};{one};{two};{three};{first}"));
+        let at = at(0).timestamp_millis();
+        assert_eq!(told("hs_calculated_merged_vids"), format!("{one}:{at};{two}:{at};{three}:{at};{first}:{at}"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn merges_of_the_older_kind_leave_the_primary_its_id() {
+        let hubspot = portal();
+        hubspot.merge_keeps_primary(true);
+        hubspot.merge_moves_stamp(false);
+        hubspot.merged_in_bin(true);
+        let [one, two] = [0, 1].map(|_| hubspot.add_at(&employed(), at(-50)));
+        assert_eq!(hubspot.merge(&one, &two), Some(one.clone()));
+        assert_eq!(hubspot.value(&two, "hs_merged_object_ids"), Some(two.clone()));
+        assert_eq!(search(&hubspot, &window(-10, 10, "0")).await.1["total"], 0, "no date moved");
+        assert_eq!(ids(&get(&hubspot, &format!("{CONTACTS}?archived=true")).await.1), [&two]);
+        hubspot.merge_moves_stamp(true);
+        hubspot.merged_in_bin(false);
+        let three = hubspot.add_at(&employed(), at(-50));
+        hubspot.merge(&one, &three);
+        assert_eq!(ids(&search(&hubspot, &window(-10, 10, "0")).await.1), [&one]);
+        assert_eq!(ids(&get(&hubspot, &format!("{CONTACTS}?archived=true")).await.1), [&two]);
+        assert_eq!(hubspot.ids(), [one]);
     }
 }

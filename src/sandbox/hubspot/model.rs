@@ -200,3 +200,68 @@ impl HubSpot {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::hubspot::bench::{CONTACTS, employed, get, ids, pass, portal, search, window};
+
+    async fn changed(hubspot: &HubSpot) -> Vec<String> {
+        let (_, body) = search(hubspot, &window(1, 1_000_000_000, "0")).await;
+        ids(&body).into_iter().map(str::to_owned).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_date_moves_with_what_was_typed_and_with_nothing_else() {
+        let hubspot = portal();
+        let id = hubspot.add(&employed());
+        pass(10).await;
+        assert!(hubspot.recalculate(&id, "investor_class", "A") && hubspot.set(&id, "country", ""));
+        assert!(hubspot.edit(&id, |_| ()) && !hubspot.set(&id, "nonsense", "x"));
+        assert_eq!(hubspot.value(&id, "investor_class").as_deref(), Some("A"));
+        assert_eq!(changed(&hubspot).await, Vec::<String>::new());
+        for (property, value) in [("country", "Sverige"), ("hs_language", "sv-se"), ("email", "x@y.example")] {
+            assert!(hubspot.set(&id, property, value));
+            assert_eq!((hubspot.value(&id, property).as_deref(), changed(&hubspot).await.len()), (Some(value), 1));
+        }
+        assert_eq!(hubspot.person(&id).unwrap().email.as_deref(), Some("x@y.example"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_job_of_the_month_gives_all_one_millisecond() {
+        let hubspot = portal();
+        let all: Vec<String> = (0..300).map(|_| hubspot.add(&employed())).collect();
+        tokio::time::advance(std::time::Duration::from_micros(5_000_900)).await;
+        let stamp = hubspot.batch_job(&all[100..]);
+        assert_eq!(stamp.timestamp_subsec_nanos() % 1_000_000, 0);
+        let exactly = |operator: &str| {
+            let value = stamp.timestamp_millis().to_string();
+            let filter = serde_json::json!({"propertyName": "lastmodifieddate", "operator": operator, "value": value});
+            serde_json::json!({"filterGroups": [{"filters": [filter]}]})
+        };
+        assert_eq!(search(&hubspot, &exactly("EQ")).await.1["total"], 200);
+        assert_eq!(search(&hubspot, &exactly("GT")).await.1["total"], 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_bin_keeps_for_ninety_days_and_gives_back_by_its_rule() {
+        let hubspot = portal();
+        let [one, two, three] = [0, 1, 2].map(|_| hubspot.add(&employed()));
+        let bin = format!("{CONTACTS}?archived=true");
+        assert!(hubspot.delete(&one) && !hubspot.delete(&one) && hubspot.delete(&two) && hubspot.purge(&three));
+        let (_, body) = get(&hubspot, &bin).await;
+        assert_eq!((ids(&body), &body["results"][0]["archived"]), (vec![one.as_str(), &two], &true.into()));
+        assert_eq!(body["results"][0]["archivedAt"], "2026-11-02T09:00:00.000Z");
+        pass(10).await;
+        assert!(hubspot.restore(&one));
+        assert_eq!(changed(&hubspot).await, Vec::<String>::new());
+        hubspot.restore_moves_stamp(true);
+        assert!(hubspot.delete(&one) && hubspot.restore(&one));
+        assert_eq!(changed(&hubspot).await, [one.as_str()]);
+        pass(90 * 24 * 3600 - 11).await;
+        assert_eq!(ids(&get(&hubspot, &bin).await.1), [&two]);
+        pass(1).await;
+        assert_eq!(ids(&get(&hubspot, &bin).await.1), [""; 0]);
+        assert!(!hubspot.restore(&two) && hubspot.ids() == [one]);
+    }
+}

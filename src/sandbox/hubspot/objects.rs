@@ -88,17 +88,8 @@ pub fn list<T: Object>(
         rows.filter(|row| row.deleted.is_none()).take(limit + 1).collect()
     };
     let shape = Shape::new(store, &reading.properties, &reading.with_history);
-    let results: Vec<Json> = rows
-        .iter()
-        .take(limit)
-        .map(|row| {
-            let mut record = shape.show(row);
-            if let Some(companies) = reading.companies.then(|| companies(&row.value)).flatten() {
-                record["associations"] = companies;
-            }
-            record
-        })
-        .collect();
+    let results: Vec<Json> =
+        rows.iter().take(limit).map(|row| with_companies(shape.show(row), row, reading, &companies)).collect();
     let mut body = json!({"results": results});
     if let Some(next) = rows.get(limit) {
         // The link leads elsewhere, as the documentation's own sample does: only `after` can be followed.
@@ -108,13 +99,32 @@ pub fn list<T: Object>(
     axum::Json(body).into_response()
 }
 
+/// The key is absent where there are none.
+fn with_companies<T>(
+    mut record: Json,
+    row: &Row<T>,
+    reading: &Reading,
+    companies: impl Fn(&T) -> Option<Json>,
+) -> Json {
+    if let Some(companies) = reading.companies.then(|| companies(&row.value)).flatten() {
+        record["associations"] = companies;
+    }
+    record
+}
+
 /// One record; a merged-away id answers the survivor.
-pub fn one<T: Object>(store: &Store<T>, id: &str, reading: &Reading, now: DateTime<Utc>) -> Result<Response, Refusal> {
+pub fn one<T: Object>(
+    store: &Store<T>,
+    id: &str,
+    reading: &Reading,
+    now: DateTime<Utc>,
+    companies: impl Fn(&T) -> Option<Json>,
+) -> Result<Response, Refusal> {
     let key = id.parse().ok().map(|key| store.surviving(key));
     let row = key.and_then(|key| store.table.get(key, now)).filter(|row| row.deleted.is_some() == reading.archived);
     let row = row.ok_or_else(|| Refusal::not_found("resource not found"))?;
     let shape = Shape::new(store, &reading.properties, &reading.with_history);
-    Ok(axum::Json(shape.show(row)).into_response())
+    Ok(axum::Json(with_companies(shape.show(row), row, reading, companies)).into_response())
 }
 
 /// Records by id, each once and not in the order asked for; 207 when some are missing.
@@ -177,7 +187,8 @@ mod tests {
     use http::Method;
 
     use super::*;
-    use crate::sandbox::hubspot::bench::{employed, get, ids, portal, send};
+    use crate::sandbox::hubspot::access::TOKEN;
+    use crate::sandbox::hubspot::bench::{CONTACTS, call, employed, get, ids, pass, portal, post, send};
     use crate::sandbox::people::Person;
 
     #[tokio::test(start_paused = true)]
@@ -239,5 +250,50 @@ mod tests {
         let many: Vec<Json> = (0..101).map(|id| json!({"id": id.to_string()})).collect();
         let path = "/crm/objects/2026-03/contacts/batch/read";
         assert_eq!(send(&hubspot, Method::POST, path, &json!({"inputs": many})).await.0, 400);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn former_values_come_newest_first_and_shorten_the_page() {
+        let hubspot = portal();
+        let id = hubspot.add(&Person { title: Some("CFO".to_owned()), ..employed() });
+        pass(60).await;
+        assert!(hubspot.set(&id, "jobtitle", "CEO"));
+        let asks = "limit=50&propertiesWithHistory=jobtitle,email";
+        let (_, body) = get(&hubspot, &format!("{CONTACTS}?{asks}")).await;
+        let history = &body["results"][0]["propertiesWithHistory"];
+        let values: Vec<&Json> = history["jobtitle"].as_array().unwrap().iter().map(|one| &one["value"]).collect();
+        assert_eq!((values, history["email"].as_array().unwrap().len()), (vec![&json!("CEO"), &json!("CFO")], 1));
+        assert_eq!(history["jobtitle"][0]["timestamp"], "2026-11-02T09:01:00.000Z");
+        assert_eq!(get(&hubspot, &format!("{CONTACTS}?{}", asks.replace("50", "51"))).await.0, 400);
+        let inputs: Vec<Json> = (0..51).map(|id| json!({"id": id.to_string()})).collect();
+        let body = json!({"inputs": inputs, "propertiesWithHistory": ["jobtitle"]});
+        assert_eq!(post(&hubspot, &format!("{CONTACTS}/batch/read"), &body).await.0, 400);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn both_spellings_of_a_list_and_every_version_answer_alike() {
+        let hubspot = portal();
+        let id = hubspot.add(&employed());
+        let (_, whole) = get(&hubspot, &format!("{CONTACTS}/{id}?properties=phone,jobtitle")).await;
+        for path in [
+            "/crm/objects/2026-09/contacts/{id}?properties=phone&properties=jobtitle",
+            "/crm/v3/objects/0-1/{id}?properties=phone%2Cjobtitle",
+            "/crm/objects/2026-03/contact/{id}?properties=jobtitle&properties=phone,phone",
+        ] {
+            assert_eq!(get(&hubspot, &path.replace("{id}", &id)).await, (200, whole.clone()), "{path}");
+        }
+        for dead in ["/crm/objects/v3/contacts", "/crm/objects/2025-09/contacts", "/crm/v4/objects/contacts"] {
+            assert_eq!(get(&hubspot, dead).await.0, 404, "{dead}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn too_long_an_address_is_a_page_of_the_server_before_it() {
+        let hubspot = portal();
+        let (status, headers, body) = {
+            let path = format!("{CONTACTS}?properties={}", "x".repeat(8_000));
+            call(&hubspot, TOKEN, Method::GET, &path, &Json::Null).await
+        };
+        assert_eq!((status, &headers["content-type"], body), (414, &"text/html".parse().unwrap(), Json::Null));
     }
 }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::sandbox::table::Row;
 
@@ -157,7 +157,7 @@ pub trait Object: Clone + 'static {
 
 /// `2026-02-01T10:11:12.345Z`
 pub fn instant(instant: DateTime<Utc>) -> String {
-    instant.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    instant.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// A text, unless it is empty.

@@ -138,3 +138,32 @@ impl Rates {
         (now + self.zone.offset).date_naive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::hubspot::bench::{get, pass, portal, search};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_day_ends_at_the_portals_own_midnight() {
+        let hubspot = portal();
+        let usage = "/account-info/2026-03/api-usage/daily/private-apps";
+        for (name, offset, resets) in
+            [("Europe/Stockholm", 1, "2026-11-02T23:00:00.000Z"), ("America/New_York", -5, "2026-11-03T05:00:00.000Z")]
+        {
+            hubspot.set_time_zone(name, TimeDelta::hours(offset));
+            assert_eq!(get(&hubspot, usage).await.1["results"][0]["resetsAt"], resets);
+        }
+        let (_, account) = get(&hubspot, "/account-info/v3/details").await;
+        assert_eq!((&account["timeZone"], &account["utcOffset"]), (&json!("America/New_York"), &json!("-05:00")));
+        assert_eq!(account["utcOffsetMilliseconds"], -18_000_000);
+        let none_left = Allowances { searches_a_second: None, requests_in_ten_seconds: None, today: Some(0) };
+        hubspot.set_allowances(none_left);
+        // 09:00 in Greenwich is 04:00 there: twenty hours are left.
+        for (seconds, status) in [(0, 429), (20 * 3600 - 1, 429), (1, 200)] {
+            pass(seconds).await;
+            let (found, body) = search(&hubspot, &json!({})).await;
+            assert_eq!((found, body["policyName"] == "DAILY"), (status, status == 429));
+        }
+    }
+}

@@ -105,7 +105,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::sandbox::hubspot::bench::{at, employed, get, ids, portal, search, window};
+    use crate::sandbox::hubspot::bench::{at, employed, get, ids, portal, post, search, window};
     use crate::sandbox::people::Person;
 
     #[tokio::test(start_paused = true)]
@@ -204,5 +204,41 @@ mod tests {
         }
         let (status, deaf) = search(&hubspot, &filter("hs_lastmodifieddate", "1000")).await;
         assert_eq!((status, &deaf["total"]), (200, &json!(0)), "silently nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_property_is_matched_as_it_was_indexed() {
+        let hubspot = portal();
+        let id = hubspot.add(&Person { label: Some("lead".to_owned()), ..employed() });
+        let stage = |stage: &str| {
+            let filter = json!({"propertyName": "lifecyclestage", "operator": "EQ", "value": stage});
+            json!({"filterGroups": [{"filters": [filter]}], "properties": ["lifecyclestage"]})
+        };
+        assert_eq!(search(&hubspot, &stage("lead")).await.1["total"], 1);
+        hubspot.set_search_lag(Duration::from_secs(30));
+        assert!(hubspot.set(&id, "lifecyclestage", "customer"));
+        let (_, body) = search(&hubspot, &stage("lead")).await;
+        assert_eq!(body["results"][0]["properties"]["lifecyclestage"], "customer", "breaks the filter it was found by");
+        assert_eq!(search(&hubspot, &stage("customer")).await.1["total"], 0);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert_eq!(search(&hubspot, &stage("customer")).await.1["total"], 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lags_drawn_by_seed_show_each_change_in_its_own_time() {
+        let shown = async |seconds: u64| {
+            let hubspot = portal();
+            hubspot.set_random_search_lag(Duration::from_secs(600));
+            for _ in 0..100 {
+                hubspot.add(&employed());
+            }
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            let (_, contacts) = search(&hubspot, &json!({"limit": 200})).await;
+            let (_, companies) = post(&hubspot, "/crm/v3/objects/companies/search", &json!({})).await;
+            (contacts["total"].as_u64().unwrap(), companies["total"].as_u64().unwrap())
+        };
+        let half = shown(300).await;
+        assert!((20..80).contains(&half.0), "{half:?}");
+        assert_eq!((shown(300).await, shown(600).await), (half, (100, 1)));
     }
 }

@@ -104,7 +104,7 @@ impl State {
     pub fn company_for(&mut self, company: &Company, stamp: DateTime<Utc>, now: DateTime<Utc>) -> u64 {
         let name = (company.name.clone(), company.domain.clone());
         if let Some(key) = self.by_name.get(&name).map(|key| self.companies.surviving(*key))
-            && self.companies.table.row(key).is_some()
+            && self.companies.table.row(key).is_some_and(|row| row.deleted.is_none())
         {
             return key;
         }

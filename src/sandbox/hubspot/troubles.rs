@@ -39,3 +39,34 @@ pub fn bare(code: u16, category: &str) -> Fault {
 fn told(code: u16, body: &serde_json::Value) -> Fault {
     Fault::Answer { code, content_type: "application/json;charset=utf-8", body: body.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use serde_json::Value as Json;
+
+    use super::*;
+    use crate::sandbox::faults::Rule;
+    use crate::sandbox::hubspot::access::TOKEN;
+    use crate::sandbox::hubspot::bench::{CONTACTS, call, get, portal};
+
+    #[tokio::test(start_paused = true)]
+    async fn each_trouble_has_its_status_and_passes() {
+        let hubspot = portal();
+        for (fault, status, key, value) in [
+            (too_many("DAILY"), 429, "policyName", json!("DAILY")),
+            (too_many("SECONDLY"), 429, "message", json!("You have reached your secondly limit.")),
+            (locked(), 423, "category", json!("LOCKED")),
+            (bare(409, "CONFLICT"), 409, "message", Json::Null),
+            (moving(3_600), 477, "message", Json::Null),
+            (page(524), 524, "message", Json::Null),
+            (bodyless(502), 502, "message", Json::Null),
+        ] {
+            hubspot.faults().add(Rule::new(fault).times(1));
+            let (found, headers, body) = call(&hubspot, TOKEN, Method::GET, CONTACTS, &Json::Null).await;
+            assert_eq!((found, &body[key]), (status, &value));
+            assert_eq!(headers.get("retry-after").is_some(), status == 477);
+            assert_eq!(get(&hubspot, CONTACTS).await.0, 200);
+        }
+    }
+}

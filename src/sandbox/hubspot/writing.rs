@@ -231,7 +231,8 @@ mod tests {
     use http::Method;
 
     use super::*;
-    use crate::sandbox::hubspot::bench::{at, employed, ids, portal, send};
+    use crate::sandbox::hubspot::bench::{CONTACTS, at, employed, get, ids, portal, post, send};
+    use crate::sandbox::hubspot::model::HubSpot;
 
     #[tokio::test(start_paused = true)]
     async fn updates_write_whole_batches_or_none() {
@@ -255,5 +256,91 @@ mod tests {
         tokio::time::advance(Duration::from_secs(9)).await;
         let (_, again) = update(json!([input(&one, ours)])).await;
         assert_eq!((&again["results"][0]["updatedAt"], hubspot.written_back(&one)), (&stamp, Some("42".to_owned())));
+    }
+
+    async fn update(hubspot: &HubSpot, inputs: Json) -> (u16, Json) {
+        post(hubspot, &format!("{CONTACTS}/batch/update"), &json!({"inputs": inputs})).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_bad_value_spoils_the_batch_and_is_named() {
+        let hubspot = portal();
+        let [one, two] = [0, 1].map(|_| hubspot.add(&employed()));
+        for (name, value, code) in [
+            ("nonsense", "x", "PROPERTY_DOESNT_EXIST"),
+            ("hs_object_id", "7", "READ_ONLY_VALUE"),
+            ("investor_class", "A", "READ_ONLY_VALUE"),
+            ("lifecyclestage", "Lead", "INVALID_OPTION"),
+            ("investor_type", "core;nonsense", "INVALID_OPTION"),
+            ("is_accredited", "yes", "INVALID_OPTION"),
+            ("ticket_size", "1,000", "INVALID_INTEGER"),
+            ("email", "nobody", "INVALID_EMAIL"),
+        ] {
+            let good = json!({"id": one, "properties": {"country": "Sverige"}});
+            let bad = json!({"id": two, "properties": {name: value}});
+            let (status, body) = update(&hubspot, json!([good, bad])).await;
+            assert_eq!((status, &body["errors"][0]["code"]), (400, &json!(code)), "{name}");
+            assert_eq!(body["errors"][0]["context"]["propertyName"], json!([name]));
+            let traced = |input: &Json, trace: &str| {
+                let mut input = input.clone();
+                input["objectWriteTraceId"] = trace.into();
+                input
+            };
+            let (status, _) = update(&hubspot, json!([traced(&good, "a"), traced(&bad, "a")])).await;
+            assert_eq!((status, hubspot.value(&one, "country")), (400, None), "the trace ids are not unique");
+            let (status, body) = update(&hubspot, json!([traced(&good, "a"), traced(&bad, "b")])).await;
+            assert_eq!((status, ids(&body)), (207, vec![one.as_str()]));
+            assert_eq!(body["errors"][0]["context"]["objectWriteTraceId"], json!(["b"]));
+            assert!(hubspot.set(&one, "country", ""));
+        }
+        let (status, body) =
+            update(&hubspot, json!([{"id": one, "properties": {}}, {"id": one, "properties": {}}])).await;
+        assert_eq!((status, &body["context"]["ids"]), (400, &json!([one])));
+        assert_eq!(update(&hubspot, json!([{"id": one, "properties": {"country": null}}])).await.0, 400);
+        let own = json!([{"id": one, "idProperty": "hs_object_id", "properties": {}}]);
+        assert_eq!(update(&hubspot, own).await.0, 400);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_without_its_wrapper_writes_nothing_and_says_complete() {
+        let hubspot = portal();
+        let id = hubspot.add(&employed());
+        let body = json!({"id": id, "properties": {"country": "Sverige"}});
+        let (status, body) = post(&hubspot, &format!("{CONTACTS}/batch/update"), &body).await;
+        assert_eq!((status, &body["status"], &body["results"]), (200, &json!("COMPLETE"), &json!([])));
+        assert_eq!(hubspot.value(&id, "country"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn choices_are_replaced_or_with_a_semicolon_in_front_added_to() {
+        let hubspot = portal();
+        let id = hubspot.add(&employed());
+        for (write, held) in [("core;debt", "core;debt"), (";value_add;debt", "core;debt;value_add"), ("debt", "debt")]
+        {
+            let input = json!([{"id": id, "properties": {"investor_type": write}}]);
+            assert_eq!(update(&hubspot, input).await.0, 200);
+            assert_eq!(hubspot.value(&id, "investor_type").as_deref(), Some(held));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn old_ids_lead_on_one_by_one_and_the_newest_version_has_rules() {
+        let hubspot = portal();
+        let [one, two] = [0, 1].map(|_| hubspot.add(&employed()));
+        let merged = hubspot.merge(&one, &two).unwrap();
+        let body = json!({"properties": {"city": "Lund"}});
+        let path = format!("{CONTACTS}/{one}");
+        let (status, record) = send(&hubspot, Method::PATCH, &path, &body).await;
+        assert_eq!((status, &record["id"]), (200, &json!(merged)));
+        assert_eq!(send(&hubspot, Method::PATCH, &format!("{CONTACTS}/7"), &body).await.0, 404);
+        hubspot.require_property("country");
+        assert_eq!(send(&hubspot, Method::PATCH, &path, &body).await.0, 200);
+        let newest = path.replace("2026-03", "2026-09");
+        let (status, refused) = send(&hubspot, Method::PATCH, &newest, &body).await;
+        assert_eq!((status, &refused["category"]), (400, &json!("VALIDATION_ERROR")));
+        let body = json!({"properties": {"country": "Sverige"}});
+        assert_eq!(send(&hubspot, Method::PATCH, &newest, &body).await.0, 200);
+        assert_eq!(send(&hubspot, Method::DELETE, &path, &Json::Null).await.0, 204);
+        assert_eq!(get(&hubspot, &path).await.0, 404);
     }
 }
