@@ -1,19 +1,26 @@
 //! The only file that names every concrete type: a configuration in, wired parts out. The command line and the tests
 //! build through this door, so that what is tested is what runs.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use secrecy::SecretString;
 use url::Url;
 
 use crate::clock::{Clock, Dice};
 use crate::config::tree::{Config, SourceConfig};
 use crate::crm;
+use crate::domain::failure::Trouble;
 use crate::domain::identity::RefRules;
 use crate::domain::kind::Kind;
+use crate::http::refresh::{Keeper, Turn};
 use crate::http::transport::{self, Transport};
 use crate::ledger::Ledger;
 use crate::ledger::error::LedgerError;
+use crate::ledger::tokens::{self, KeptToken};
 use crate::propstreet::{self, Propstreet};
 use crate::sync::destination::ContactDestination;
 use crate::sync::engine::{Engine, Source};
@@ -103,13 +110,15 @@ pub async fn assemble(
     Ok(Parts { engine, sources })
 }
 
-/// Wires the upstreams alone. Opens no ledger and sends nothing.
+/// Wires the upstreams alone. Opens no ledger and sends nothing. A refresh token that is replaced when they are asked is
+/// kept beside the ledger all the same, also beside a process that writes it: the one before is dead.
 ///
 /// # Errors
 /// When no HTTP client can be built.
 pub fn connect(config: &Config, network: &dyn Network, clock: &Clock, dice: &Dice) -> Result<Upstreams, AssemblyError> {
     let propstreet = propstreet(&config.propstreet, network, clock, dice)?;
-    let sources = config.sources.iter().map(|source| open(source, network, clock, dice)).collect::<Result<_, _>>()?;
+    let open = |source| open(source, &config.ledger, network, clock, dice);
+    let sources = config.sources.iter().map(open).collect::<Result<_, _>>()?;
     Ok(Upstreams { propstreet, sources })
 }
 
@@ -130,7 +139,14 @@ fn propstreet(
     Ok(Arc::new(Propstreet::new(settings.clone(), transport, clock.clone(), dice.clone())))
 }
 
-fn open(source: &SourceConfig, network: &dyn Network, clock: &Clock, dice: &Dice) -> Result<Source, AssemblyError> {
+fn open(
+    source: &SourceConfig,
+    ledger: &Path,
+    network: &dyn Network,
+    clock: &Clock,
+    dice: &Dice,
+) -> Result<Source, AssemblyError> {
+    let keeper = Arc::new(BesideTheLedger(KeptToken::new(ledger, &source.name)));
     let transport = transport(network, source.crm.base_url(), crm::default_timeout())?;
     let wanted = crm::Wanted { fields: source.mapper.fields().clone(), optional: source.mapper.optional().clone() };
     Ok(Source {
@@ -141,7 +157,7 @@ fn open(source: &SourceConfig, network: &dyn Network, clock: &Clock, dice: &Dice
         on_delete: source.on_delete,
         guard: source.guard,
         mapper: source.mapper.clone(),
-        crm: crm::open(source.crm.clone(), wanted, transport, clock.clone(), dice.clone()),
+        crm: crm::open(source.crm.clone(), wanted, transport, keeper, clock.clone(), dice.clone()),
     })
 }
 
@@ -150,4 +166,35 @@ fn transport(network: &dyn Network, base: &Url, timeout: Duration) -> Result<Arc
         let host = base.host_str().unwrap_or_default().to_owned();
         AssemblyError::Client { host, cause }
     })
+}
+
+/// The file beside the ledger, as a login knows it.
+struct BesideTheLedger(KeptToken);
+
+impl Keeper for BesideTheLedger {
+    fn turn(&self, configured: &SecretString) -> BoxFuture<'_, Result<Option<Box<dyn Turn>>, Trouble>> {
+        let configured = configured.clone();
+        let turn = async move {
+            let turn = self.0.turn(configured).await.map_err(|error| unkept(&error))?;
+            Ok(turn.map(|turn| Box::new(TheTurn(turn)) as Box<dyn Turn>))
+        };
+        turn.boxed()
+    }
+}
+
+struct TheTurn(tokens::Turn);
+
+impl Turn for TheTurn {
+    fn newest(&self) -> SecretString {
+        self.0.newest().clone()
+    }
+
+    fn keep(self: Box<Self>, newest: SecretString) -> BoxFuture<'static, Result<(), Trouble>> {
+        async move { self.0.keep(newest).await.map_err(|error| unkept(&error)) }.boxed()
+    }
+}
+
+/// No login where its refresh token has no place. Waiting mends nothing, so it is told as any login that is not to be had.
+fn unkept(error: &LedgerError) -> Trouble {
+    Trouble::Credential(format!("no place for the refresh token: {error} ({})", error.remedy()))
 }

@@ -27,6 +27,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::clock::{Clock, Dice};
+use crate::http::refresh::Keeper;
 use crate::http::transport::Transport;
 use crate::sync::source::ContactSource;
 
@@ -62,11 +63,12 @@ pub struct Wanted {
     pub optional: BTreeSet<String>,
 }
 
-/// Opens the adapter.
+/// Opens the adapter. `keeper` is asked only where a login goes by a refresh token.
 pub fn open(
     settings: Settings,
     wanted: Wanted,
     transport: Arc<dyn Transport>,
+    keeper: Arc<dyn Keeper>,
     clock: Clock,
     dice: Dice,
 ) -> Arc<dyn ContactSource> {
@@ -74,7 +76,9 @@ pub fn open(
         Settings::Salesforce(settings) => {
             Arc::new(salesforce::Salesforce::new(settings, wanted, transport, clock, dice))
         }
-        Settings::HubSpot(settings) => Arc::new(hubspot::HubSpot::new(settings, wanted, transport, clock, dice)),
+        Settings::HubSpot(settings) => {
+            Arc::new(hubspot::HubSpot::new(settings, wanted, transport, keeper, clock, dice))
+        }
         Settings::Pipedrive(settings) => {
             Arc::new(pipedrive::Pipedrive::new(settings, wanted.fields, transport, clock, dice))
         }

@@ -5,6 +5,7 @@ pub mod body;
 pub mod breaker;
 pub mod client;
 pub mod pacer;
+pub mod refresh;
 pub mod retry;
 #[cfg(test)]
 pub mod scripted;

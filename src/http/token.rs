@@ -165,7 +165,8 @@ impl State {
     fn logged_in(&mut self, result: &Result<Token, Trouble>, now: Instant) {
         self.token = result.as_ref().ok().map(|token| {
             let life = token.expires_in.map(|life| life - MARGIN.min(life / 10));
-            (token.clone(), life.map(|life| now + life))
+            // A life no clock can reach has no end.
+            (token.clone(), life.and_then(|life| now.checked_add(life)))
         });
         self.refused = None;
         match result {
@@ -227,6 +228,15 @@ mod tests {
         clock.sleep(Duration::from_secs(2)).await;
         tokens.current().await.unwrap();
         assert_eq!(made.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_life_beyond_all_clocks_has_no_end() {
+        let (tokens, made, clock) = tokens(Some(u64::MAX), 10, None);
+        tokens.current().await.unwrap();
+        clock.sleep(HOUR * 24).await;
+        tokens.current().await.unwrap();
+        assert_eq!(made.load(Ordering::SeqCst), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -51,6 +51,12 @@ pub enum LedgerError {
     /// The key file is not the one this ledger was written with, or not a key.
     #[error("the key file {0} does not belong to this ledger")]
     KeyForeign(PathBuf),
+    /// Others can read a kept refresh token.
+    #[error("the file {0}, which holds a refresh token, can be read by others")]
+    TokenExposed(PathBuf),
+    /// The file of a kept refresh token is not one that was written here.
+    #[error("the file {0}, which should hold a refresh token, cannot be understood")]
+    TokenUnreadable(PathBuf),
     /// The SQLite library has the WAL-reset bug.
     #[error("SQLite {found} is too old")]
     TooOldSqlite {
@@ -99,6 +105,8 @@ impl LedgerError {
             Self::KeyMissing(_) => "ledger_key_missing",
             Self::KeyExposed(_) => "ledger_key_exposed",
             Self::KeyForeign(_) => "ledger_key_foreign",
+            Self::TokenExposed(_) => "token_exposed",
+            Self::TokenUnreadable(_) => "token_unreadable",
             Self::TooOldSqlite { .. } => "sqlite_too_old",
             Self::NotThere(_) => "ledger_not_there",
             Self::Io { .. } => "ledger_io",
@@ -125,6 +133,10 @@ impl LedgerError {
             Self::KeyExposed(_) => "chmod 600 the key file",
             Self::KeyForeign(_) => {
                 "put back the key file that was saved with this ledger; without it, move the ledger aside and sync anew"
+            }
+            Self::TokenExposed(_) => "chmod 600 that file",
+            Self::TokenUnreadable(_) => {
+                "remove that file, authorise the app again, and write the new refresh token into the configuration"
             }
             Self::TooOldSqlite { .. } => "build propsync with its bundled SQLite (3.51.3 or newer)",
             Self::NotThere(_) => "check ledger.path in the configuration; the first `propsync sync` creates it",

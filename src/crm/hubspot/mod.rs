@@ -17,6 +17,7 @@ mod limits;
 mod place;
 mod portal;
 mod records;
+mod refusal;
 #[cfg(test)]
 mod rig;
 mod search;
@@ -36,14 +37,19 @@ use url::Url;
 
 use crate::clock::{Clock, Dice};
 use crate::crm;
+use crate::crm::budget::Budget;
+use crate::crm::hubspot::auth::Door;
 use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
 use crate::domain::finding::Finding;
 use crate::domain::record::{Account, Page, Record, Resume, Window};
+use crate::domain::spending::Spending;
 use crate::http::body;
 use crate::http::client::{Call, Upstream};
+use crate::http::refresh::Keeper;
 use crate::http::token::Tokens;
 use crate::http::transport::{Request, Response, Transport};
+use crate::http::verdict::Judge;
 use crate::sync::source::{ContactSource, Detail, PropstreetIdField, Trail};
 
 pub use crate::crm::hubspot::auth::Auth;
@@ -95,6 +101,9 @@ pub(super) struct HubSpot {
     search_room: search::SearchRoom,
     /// The portal the token belongs to, for as long as it is the same token.
     portal: OnceCell<String>,
+    zone: limits::Zone,
+    judge: Judge,
+    budget: Arc<Budget>,
     clock: Clock,
 }
 
@@ -141,16 +150,32 @@ impl HubSpot {
         settings: Settings,
         wanted: crm::Wanted,
         transport: Arc<dyn Transport>,
+        keeper: Arc<dyn Keeper>,
         clock: Clock,
         dice: Dice,
     ) -> Self {
-        let upstream = Upstream::new("hubspot", transport, clock.clone(), dice, limits::pacing());
+        let Settings { base_url, auth, budget_share, write_back } = settings;
+        let budget = Arc::new(Budget::new(limits::PORTAL, budget_share));
+        let upstream = Upstream::new("hubspot", transport, clock.clone(), dice, limits::pacing(&budget));
+        let zone = limits::Zone::default();
+        let judge = limits::judging(zone.clone(), auth.renews());
+        let tokens = auth.tokens(Door {
+            base: base_url.clone(),
+            path: format!("/oauth/{VERSION}/token"),
+            upstream: upstream.clone(),
+            judge: judge.clone(),
+            keeper,
+            clock: clock.clone(),
+        });
         Self {
             upstream,
-            tokens: settings.auth.tokens(),
-            base: settings.base_url,
+            tokens,
+            base: base_url,
+            zone,
+            judge,
+            budget,
             wanted: Wanted::new(wanted),
-            write_back: settings.write_back,
+            write_back,
             definitions: definitions::Definitions::default(),
             search_room: search::SearchRoom::new(clock.clone()),
             portal: OnceCell::new(),
@@ -160,7 +185,7 @@ impl HubSpot {
 
     /// Sends a request that reads, as most do, also by POST.
     async fn send(&self, request: Request) -> Result<Response, Trouble> {
-        let call = |token: &_| Call::read(auth::signed(request.clone(), token), limits::judge);
+        let call = |token: &_| Call::read(auth::signed(request.clone(), token), self.judge.clone());
         self.upstream.authorized(&self.tokens, call).await
     }
 
@@ -214,6 +239,14 @@ impl ContactSource for HubSpot {
     fn field(&self) -> Option<&dyn PropstreetIdField> {
         self.write_back.is_some().then_some(self)
     }
+
+    fn spent(&self, spending: Spending) {
+        self.budget.used(spending);
+    }
+
+    fn daily_limit(&self) -> Option<u64> {
+        self.budget.a_day()
+    }
 }
 
 #[cfg(test)]
@@ -222,7 +255,7 @@ mod tests {
 
     use super::*;
     use crate::crm::hubspot::rig::{contacts, open, texts};
-    use crate::crm::script::{answer, undated};
+    use crate::crm::script::{answer, undated, window, with};
 
     #[tokio::test(start_paused = true)]
     async fn the_portal_is_the_account_and_a_missing_scope_says_so() {
@@ -266,6 +299,62 @@ mod tests {
         ] {
             assert_eq!(trouble.code(), "forbidden");
             assert!(trouble.to_string().contains("jobtitel"), "{trouble}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_poll_costs_one_request_and_a_refused_token_is_a_credential() {
+        let portal = answer(200, json!({"portalId": 1234}));
+        let message = "The OAuth token used to make this call expired 20543 day(s) ago.";
+        let refused = answer(401, json!({"category": "EXPIRED_AUTHENTICATION", "message": message}));
+        let (_, hubspot) = open(&["company.name"], [portal, answer(200, json!({"total": 0, "results": []})), refused]);
+        hubspot.account().await.unwrap();
+        hubspot.bound().await.unwrap();
+        assert_eq!(hubspot.account().await.unwrap().id, "1234", "asked for once, whatever the number of polls");
+        assert_eq!(hubspot.changes(window(), None).await.unwrap(), Page::default());
+        assert_eq!(hubspot.requests(), 2);
+        let trouble = hubspot.changes(window(), None).await.unwrap_err();
+        assert_eq!(trouble.code(), "credential");
+        assert!(trouble.to_string().contains("no access token of HubSpot's"), "{trouble}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_day_used_up_is_over_at_the_midnight_of_the_portal() {
+        let portal = answer(200, json!({"portalId": 1234, "utcOffsetMilliseconds": 3_600_000}));
+        let daily = || answer(429, json!({"policyName": "DAILY", "message": "You have reached your daily limit."}));
+        let (script, hubspot) = open(&[], [portal, daily()]);
+        hubspot.account().await.unwrap();
+        for _ in 0..3 {
+            let trouble = hubspot.everyone(Detail::Stamps, None).await.unwrap_err();
+            let Trouble::NotSent { cause, retry_after: Some(wait) } = trouble else { panic!("{trouble}") };
+            assert!(cause.ends_with("until 2026-11-02T23:00Z"), "{cause}");
+            assert_eq!(wait.as_secs(), 13 * 3600);
+        }
+        assert_eq!(script.asked().len(), 2, "nobody asks before");
+        let (_, hubspot) = open(&[], [daily()]);
+        let told = hubspot.account().await.unwrap_err().to_string();
+        assert!(told.ends_with("nothing is sent for 60 min, until 2026-11-02T11:00Z"), "{told}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_keeps_to_its_share_of_the_portals_day() {
+        let none = || answer(200, json!({"results": []}));
+        let told = with(none(), "x-hubspot-ratelimit-daily", "1000");
+        let (script, hubspot) = open(&[], [told, none()]);
+        hubspot.spent(Spending { requests: 198, limit: None });
+        assert_eq!(hubspot.daily_limit(), None);
+        for _ in 0..2 {
+            hubspot.everyone(Detail::Stamps, None).await.unwrap();
+        }
+        assert_eq!(hubspot.daily_limit(), Some(1000), "and an answer without the header is no other word");
+        let told = hubspot.everyone(Detail::Stamps, None).await.unwrap_err().to_string();
+        assert!(told.contains("share of HubSpot's requests") && told.contains("the portal's 1000 is 200"), "{told}");
+        assert_eq!(script.asked().len(), 2);
+        // Under OAuth the header never comes.
+        let (_, hubspot) = open(&[], (0..50).map(|_| none()));
+        hubspot.spent(Spending { requests: 1_000_000, limit: None });
+        for _ in 0..50 {
+            hubspot.everyone(Detail::Stamps, None).await.unwrap();
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
 
 impl HubSpot {
-    /// The portal's id, asked for once.
+    /// The portal's id, asked for once; the answer also tells the portal's zone, in which its days end.
     pub(super) async fn portal(&self) -> Result<&str, Trouble> {
         self.portal.get_or_try_init(|| self.read_portal()).await.map(String::as_str)
     }
@@ -17,7 +17,12 @@ impl HubSpot {
         let path = format!("/account-info/{VERSION}/details");
         let details: Result<wire::AccountDetails, _> = self.ask(request::get(&self.base, &path, &[])).await;
         match details {
-            Ok(details) => Ok(details.portal_id),
+            Ok(details) => {
+                if let Some(ahead) = details.utc_offset_milliseconds.as_i64() {
+                    self.zone.learn(ahead);
+                }
+                Ok(details.portal_id)
+            }
             Err(Trouble::Forbidden(words)) => Err(Trouble::Forbidden(format!(
                 "HubSpot does not tell this token which account it belongs to, so it cannot be bound to one: {words}"
             ))),

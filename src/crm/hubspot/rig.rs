@@ -9,6 +9,7 @@ use crate::crm::Wanted;
 use crate::crm::hubspot::{Auth, HubSpot, Settings};
 use crate::crm::script::{Asked, Script, answer};
 use crate::domain::record::{Page, Record};
+use crate::http::scripted::Memory;
 use crate::http::transport::Response;
 
 /// A portal whose map reads these fields.
@@ -28,7 +29,7 @@ pub(super) fn scripted(
     let settings = Settings::new("https://api.hubapi.com".parse().unwrap(), auth);
     let settings = Settings { write_back: write_back.map(str::to_owned), ..settings };
     let clock = Clock::simulated("2026-11-02T10:00:00Z".parse().unwrap());
-    let hubspot = HubSpot::new(settings, wanted, Arc::clone(&script) as _, clock, Dice::seeded(1));
+    let hubspot = HubSpot::new(settings, wanted, Arc::clone(&script) as _, Memory::new(), clock, Dice::seeded(1));
     (script, hubspot)
 }
 

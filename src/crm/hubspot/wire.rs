@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use crate::crm::hubspot::refusal::{self, Refused};
 use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
 use crate::domain::record::Record;
@@ -219,6 +220,9 @@ pub(super) struct AccountDetails {
     /// The portal.
     #[serde(deserialize_with = "text")]
     pub portal_id: String,
+    /// How far its clocks are ahead of UTC, at the time of the answer.
+    #[serde(default)]
+    pub utc_offset_milliseconds: Value,
 }
 
 /// An error body; the body may as well be HTML or empty.
@@ -242,6 +246,13 @@ impl ErrorBody {
         serde_json::from_slice(response.body()).unwrap_or_default()
     }
 
+    /// What a 401 says of the token.
+    pub(super) fn refused(&self) -> Refused {
+        let expire_time = self.context.get("expire time");
+        let expire_time = expire_time.and_then(|time| time.get(0).unwrap_or(time).as_str());
+        refusal::refused(&self.category, &self.message, expire_time)
+    }
+
     /// The scopes a 403 asks for, which stand in one of two places.
     fn scopes(&self) -> Vec<String> {
         let entries = self.errors.iter().map(|entry| &entry.context).chain([&self.context]);
@@ -262,7 +273,8 @@ pub(super) fn trouble(response: &Response) -> Trouble {
         403 if !error.scopes().is_empty() => {
             Trouble::Forbidden(format!("the HubSpot token lacks a scope: {}", error.scopes().join(", ")))
         }
-        401 => Trouble::Credential(words),
+        // 530 is what peers met where a token names no region that HubSpot has.
+        401 | 530 => Trouble::Credential(format!("{words}: {}", error.refused().remedy())),
         403 => Trouble::Forbidden(words),
         // The limit of a second, which pauses nobody: it is waited for where the call is made.
         429 => {

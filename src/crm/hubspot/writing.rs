@@ -16,7 +16,7 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::crm::hubspot::{BATCH, HubSpot, VERSION, auth, limits, wire};
+use crate::crm::hubspot::{BATCH, HubSpot, VERSION, auth, wire};
 use crate::crm::request;
 use crate::domain::failure::Trouble;
 use crate::domain::record::{WriteBack, WrittenBack};
@@ -137,7 +137,7 @@ impl HubSpot {
     async fn set(&self, batch: &[&WriteBack]) -> Result<Response, Trouble> {
         let request = update(&self.base, self.name(), batch);
         let call = |token: &_| {
-            Call::read(auth::signed(request.clone(), token), limits::judge).about(&"the property that is set")
+            Call::read(auth::signed(request.clone(), token), self.judge.clone()).about(&"the property that is set")
         };
         self.upstream.authorized(&self.tokens, call).await
     }
