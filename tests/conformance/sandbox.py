@@ -20,3 +20,11 @@ def login(source):
     section = _CONFIG.split(f"[sources.{source}]")[1]
     line = re.search(r"^auth = .*$", section, re.MULTILINE)
     return dict(re.findall(r'(\w+) = "([^"]*)"', line.group()))
+
+
+def oauth(upstream):
+    """The client_id, client_secret and first refresh_token that an upstream's OAuth knows, which stand in the sources
+    of its look-alike."""
+    sources = (pathlib.Path(os.environ["SANDBOX_SOURCES"]) / upstream).rglob("*.rs")
+    known = r'const (CLIENT_ID|CLIENT_SECRET|REFRESH_TOKEN): &str = "([^"]+)"'
+    return {name.lower(): value for file in sources for name, value in re.findall(known, file.read_text())}

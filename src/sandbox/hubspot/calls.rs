@@ -130,8 +130,8 @@ impl Call<'_> {
                 let companies = |contact: &_| associations::listed(state, contact, self.now);
                 let reading = Reading::parse(self.parameters)?;
                 match rest.first() {
-                    Some(id) => objects::one(&state.contacts, id, &reading, self.now, companies),
                     None => Ok(objects::list(&state.levers, &state.contacts, &reading, self.now, companies)),
+                    Some(id) => objects::one(&state.contacts, id, &reading, self.now, companies),
                 }
             }
             // The newest version's description has no such path.
@@ -145,10 +145,13 @@ impl Call<'_> {
 
     fn companies(&self, state: &State, version: Version, rest: &[&str]) -> Result<Response, Refusal> {
         match (self.method, rest) {
-            (&Method::GET, []) => {
+            (&Method::GET, [] | [_]) => {
                 state.access.require(&[Type::Companies.read()])?;
                 let reading = Reading::parse(self.parameters)?;
-                Ok(objects::list(&state.levers, &state.companies, &reading, self.now, |_| None))
+                match rest.first() {
+                    None => Ok(objects::list(&state.levers, &state.companies, &reading, self.now, |_| None)),
+                    Some(id) => objects::one(&state.companies, id, &reading, self.now, |_| None),
+                }
             }
             (&Method::GET, [id, "associations", to]) if version != Version::September => {
                 let way = self.both(&state.access, "companies", to)?;
@@ -169,7 +172,6 @@ impl Call<'_> {
     ) -> Result<Response, Refusal> {
         access.require(&[object.read()])?;
         match (self.method, rest) {
-            (&Method::GET, [id]) => objects::one(store, id, &Reading::parse(self.parameters)?, self.now, |_| None),
             (&Method::POST, ["search"]) => search(levers, store, self.body, self.now),
             (&Method::POST, ["batch", "read"]) => {
                 let archived = Reading::parse(self.parameters)?.archived;

@@ -58,7 +58,8 @@ impl Reading {
         if !(1..=most).contains(&limit) {
             return Err(Refusal::invalid(format!("limit must be between 1 and {most}")));
         }
-        let archived = match last("archived") {
+        // The official Python client writes `True` and `False`.
+        let archived = match last("archived").map(str::to_ascii_lowercase).as_deref() {
             None | Some("false") => false,
             Some("true") => true,
             Some(_) => return Err(Refusal::invalid("archived must be true or false")),
@@ -88,8 +89,7 @@ pub fn list<T: Object>(
         rows.filter(|row| row.deleted.is_none()).take(limit + 1).collect()
     };
     let shape = Shape::new(store, &reading.properties, &reading.with_history);
-    let results: Vec<Json> =
-        rows.iter().take(limit).map(|row| with_companies(shape.show(row), row, reading, &companies)).collect();
+    let results: Vec<Json> = rows.iter().take(limit).map(|row| show(&shape, row, reading, &companies)).collect();
     let mut body = json!({"results": results});
     if let Some(next) = rows.get(limit) {
         // The link leads elsewhere, as the documentation's own sample does: only `after` can be followed.
@@ -99,20 +99,15 @@ pub fn list<T: Object>(
     axum::Json(body).into_response()
 }
 
-/// The key is absent where there are none.
-fn with_companies<T>(
-    mut record: Json,
-    row: &Row<T>,
-    reading: &Reading,
-    companies: impl Fn(&T) -> Option<Json>,
-) -> Json {
+fn show<T: Object>(shape: &Shape<T>, row: &Row<T>, reading: &Reading, companies: &impl Fn(&T) -> Option<Json>) -> Json {
+    let mut record = shape.show(row);
     if let Some(companies) = reading.companies.then(|| companies(&row.value)).flatten() {
         record["associations"] = companies;
     }
     record
 }
 
-/// One record; a merged-away id answers the survivor.
+/// One record, with its companies as in a list; a merged-away id answers the survivor.
 pub fn one<T: Object>(
     store: &Store<T>,
     id: &str,
@@ -124,7 +119,7 @@ pub fn one<T: Object>(
     let row = key.and_then(|key| store.table.get(key, now)).filter(|row| row.deleted.is_some() == reading.archived);
     let row = row.ok_or_else(|| Refusal::not_found("resource not found"))?;
     let shape = Shape::new(store, &reading.properties, &reading.with_history);
-    Ok(axum::Json(with_companies(shape.show(row), row, reading, companies)).into_response())
+    Ok(axum::Json(show(&shape, row, reading, &companies)).into_response())
 }
 
 /// Records by id, each once and not in the order asked for; 207 when some are missing.
@@ -184,6 +179,8 @@ fn asked<'a, T: Object>(
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http::Method;
 
     use super::*;
@@ -224,6 +221,32 @@ mod tests {
         assert_eq!((&body["properties"]["email"], &body["properties"]["hs_object_id"]), (&Json::Null, &json!(id)));
         assert!(body["properties"]["associatedcompanyid"].is_string());
         assert_eq!(body["properties"]["lastmodifieddate"], "2026-11-02T09:00:00.000Z");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_archives_a_contact_once_and_finds_it_in_the_bin() {
+        let hubspot = portal();
+        let [one, two] = [0, 1].map(|_| hubspot.add(&employed()));
+        let path = format!("/crm/v3/objects/contacts/{one}");
+        let bin = async || get(&hubspot, "/crm/v3/objects/contacts?archived=True").await.1;
+        assert_eq!(send(&hubspot, Method::DELETE, &path, &Json::Null).await, (204, Json::Null));
+        let binned = bin().await;
+        assert_eq!((ids(&binned), binned["results"][0]["archivedAt"].is_string()), (vec![one.as_str()], true));
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert_eq!(send(&hubspot, Method::DELETE, &path, &Json::Null).await, (204, Json::Null));
+        assert_eq!(bin().await, binned);
+        assert_eq!(ids(&get(&hubspot, "/crm/v3/objects/contacts?archived=False").await.1), [&two]);
+        assert_eq!(get(&hubspot, &path).await.0, 404);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_contact_read_alone_comes_with_its_companies_as_in_a_list() {
+        let hubspot = portal();
+        let id = hubspot.add(&employed());
+        let (_, list) = get(&hubspot, "/crm/v3/objects/contacts?associations=companies").await;
+        let (_, one) = get(&hubspot, &format!("/crm/v3/objects/contacts/{id}?associations=companies")).await;
+        assert_eq!(one["associations"]["companies"]["results"][0]["type"], "contact_to_company");
+        assert_eq!(list["results"][0], one);
     }
 
     #[tokio::test(start_paused = true)]
