@@ -198,3 +198,160 @@ impl Turn for TheTurn {
 fn unkept(error: &LedgerError) -> Trouble {
     Trouble::Credential(format!("no place for the refresh token: {error} ({})", error.remedy()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Mutex;
+
+    use futures_util::future::join_all;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::config::load;
+    use crate::domain::Timestamp;
+    use crate::http::scripted::{Scripted, answer};
+    use crate::http::transport::{Failure, Request, Response};
+
+    /// A HubSpot that takes each refresh token once, and a machine whose processes use it.
+    struct Stage {
+        folder: TempDir,
+        hubspot: Arc<Mutex<HubSpot>>,
+    }
+
+    #[derive(Default)]
+    struct HubSpot {
+        /// Every refresh token that was used, with whether it was the right one.
+        used: Vec<(String, bool)>,
+        takes: String,
+        /// Nobody is answered but at the login.
+        silent: bool,
+        /// What lay beside the ledger when an access token was used.
+        on_disk: Vec<String>,
+    }
+
+    impl Stage {
+        fn new() -> Self {
+            let hubspot = HubSpot { takes: "r1".to_owned(), ..HubSpot::default() };
+            Self { folder: tempfile::tempdir().unwrap(), hubspot: Arc::new(Mutex::new(hubspot)) }
+        }
+
+        fn hubspot(&self) -> std::sync::MutexGuard<'_, HubSpot> {
+            self.hubspot.lock().unwrap()
+        }
+
+        fn used(&self) -> Vec<(String, bool)> {
+            self.hubspot().used.clone()
+        }
+
+        /// A process that looks at the upstreams, as doctor and sync do, under this configured refresh token.
+        async fn process(&self, refresh_token: &str) -> Result<String, Trouble> {
+            self.process_in("ledger.sqlite", refresh_token).await
+        }
+
+        async fn process_in(&self, ledger: &str, refresh_token: &str) -> Result<String, Trouble> {
+            let text = format!(
+                "propstreet.auth = {{ kind = \"token\", token = \"t\" }}\nledger.path = \"{ledger}\"\n[sources.hubspot]\n\
+                 kind = \"hubspot\"\nfirst_run = \"backfill\"\nauth = {{ kind = \"oauth_refresh\", client_id = \"app\", \
+                 client_secret = \"s\", refresh_token = \"{refresh_token}\" }}"
+            );
+            let file = self.folder.path().join("propsync.toml");
+            let config = load::parse(&file, &text, &BTreeMap::new()).unwrap_or_else(|problems| panic!("{problems}"));
+            let clock = Clock::simulated(Timestamp::UNIX_EPOCH);
+            let upstreams = connect(&config, self, &clock, &Dice::seeded(1)).unwrap();
+            upstreams.sources[0].crm.account().await.map(|account| account.id)
+        }
+    }
+
+    impl Network for Stage {
+        fn transport(&self, _base: &Url, _timeout: Duration) -> Result<Arc<dyn Transport>, String> {
+            let hubspot = Arc::clone(&self.hubspot);
+            let kept = self.folder.path().join("ledger.sqlite.tokens.hubspot");
+            let network = Scripted::answering(move |_, request| hubspot.lock().unwrap().answer(request, &kept));
+            Ok(Arc::new(Slow(network, Clock::simulated(Timestamp::UNIX_EPOCH))))
+        }
+    }
+
+    /// Answers take a second, in which others may come.
+    struct Slow(Arc<Scripted>, Clock);
+
+    impl Transport for Slow {
+        fn send(&self, request: Request) -> BoxFuture<'_, Result<Response, Failure>> {
+            async {
+                self.1.sleep(Duration::from_secs(1)).await;
+                self.0.send(request).await
+            }
+            .boxed()
+        }
+    }
+
+    impl HubSpot {
+        fn answer(&mut self, request: &Request, kept: &Path) -> Result<Response, Failure> {
+            if request.uri().path() != "/oauth/2026-03/token" {
+                self.on_disk.push(std::fs::read_to_string(kept).unwrap_or_default());
+                return match self.silent {
+                    true => Err(Failure::Lost("the process was killed".to_owned())),
+                    false => Ok(answer(200, &[], r#"{"portalId": 7}"#)),
+                };
+            }
+            let form = url::form_urlencoded::parse(request.body());
+            let used: String = form.into_owned().find(|(name, _)| name == "refresh_token").unwrap().1;
+            let right = used == self.takes;
+            self.used.push((used, right));
+            if !right {
+                return Ok(answer(400, &[], r#"{"status": "BAD_REFRESH_TOKEN"}"#));
+            }
+            self.takes = format!("r{}", self.used.len() + 1);
+            let grant = format!(r#"{{"access_token": "a", "refresh_token": "{}", "expires_in": 1800}}"#, self.takes);
+            Ok(answer(200, &[], &grant))
+        }
+    }
+
+    fn used_well(tokens: &[&str]) -> Vec<(String, bool)> {
+        tokens.iter().map(|&token| (token.to_owned(), true)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_dies_before_it_used_its_login_leaves_the_next_one_able_to_log_in() {
+        let stage = Stage::new();
+        stage.hubspot().silent = true;
+        assert!(stage.process("r1").await.is_err());
+        assert!(stage.hubspot().on_disk[0].contains("r2"), "kept before the access token was ever used");
+        stage.hubspot().silent = false;
+        for _ in 0..2 {
+            assert_eq!(stage.process("r1").await.unwrap(), "7");
+        }
+        assert_eq!(stage.used(), used_well(&["r1", "r2", "r3"]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn processes_side_by_side_never_exchange_one_token_twice() {
+        let stage = Stage::new();
+        let looks = join_all((0..4).map(|_| stage.process("r1"))).await;
+        assert!(looks.iter().all(Result::is_ok), "{looks:?}");
+        assert_eq!(stage.used(), used_well(&["r1", "r2", "r3", "r4"]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refresh_token_that_the_operator_writes_anew_counts() {
+        let stage = Stage::new();
+        stage.process("r1").await.unwrap();
+        stage.hubspot().takes = "authorised anew".to_owned();
+        let refused = stage.process("r1").await.unwrap_err();
+        assert!(refused.to_string().contains("authorise the app again"), "{refused}");
+        stage.process("authorised anew").await.unwrap();
+        stage.process("authorised anew").await.unwrap();
+        let used: Vec<String> = stage.used().into_iter().map(|(token, _)| token).collect();
+        assert_eq!(used, ["r1", "r2", "authorised anew", "r4"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_no_token_can_be_kept_none_is_exchanged() {
+        let stage = Stage::new();
+        let trouble = stage.process_in("nowhere/ledger.sqlite", "r1").await.unwrap_err();
+        assert_eq!(trouble.code(), "credential");
+        let told = trouble.to_string();
+        assert!(told.contains("nowhere/ledger.sqlite.tokens.hubspot") && told.contains("directory exists"), "{told}");
+        assert_eq!(stage.used(), []);
+    }
+}

@@ -1,5 +1,5 @@
 //! `propsync doctor`: is everything there that a sync needs? Reads the configuration, the ledger and the upstreams, and
-//! writes nowhere: it makes no ledger and binds none.
+//! writes nowhere: it makes no ledger and binds none. Only a refresh token that a login replaces is kept, as in a sync.
 
 use std::path::Path;
 use std::time::Duration;

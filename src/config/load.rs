@@ -621,7 +621,7 @@ mod tests {
         for key in built {
             assert!(manual.contains(&format!("\n{key} = ")), "{key}");
         }
-        for word in ["jwt_bearer", "username", "private_key", "audience", "optional = true"] {
+        for word in ["jwt_bearer", "username", "private_key", "audience", "refresh_token", "optional = true"] {
             assert!(manual.contains(word), "{word}");
         }
     }

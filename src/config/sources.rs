@@ -22,8 +22,7 @@ pub(in crate::config) const PLANNED: [&str; 8] =
 /// Those that are built for others so far, and not for this kind.
 const fn planned_for(kind: Kind) -> &'static [&'static str] {
     match kind {
-        Kind::Salesforce => &[],
-        Kind::HubSpot => &["budget_share"],
+        Kind::Salesforce | Kind::HubSpot => &[],
         Kind::Pipedrive => &["write_back", "budget_share"],
     }
 }

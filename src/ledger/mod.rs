@@ -73,7 +73,7 @@ impl Ledger {
     /// Intents left open by a process that died are open still.
     ///
     /// # Errors
-    /// Every variant of [`LedgerError`] but `Older`, `NotThere`, `ReadOnly` and `Closed`.
+    /// Every variant of [`LedgerError`] but `Older`, `NotThere`, `TokenExposed`, `TokenUnreadable`, `ReadOnly` and `Closed`.
     pub async fn open(path: &Path, now: Timestamp) -> Result<Self, LedgerError> {
         let path = path.to_owned();
         let (lock, keyed, writer, reader) = blocking(move || {

@@ -20,8 +20,8 @@ use crate::http::body;
 use crate::http::client::{Call, Upstream};
 use crate::http::refresh::{self, Grant, Keeper};
 use crate::http::token::{Token, Tokens};
-use crate::http::transport::{Request, Response};
-use crate::http::verdict::{Judge, Verdict};
+use crate::http::transport::Request;
+use crate::http::verdict::Judge;
 
 /// How to log in.
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ pub(super) struct Door {
     /// The path of the token endpoint.
     pub path: String,
     pub upstream: Upstream,
-    /// How HubSpot's answers are judged elsewhere.
+    /// How HubSpot's answers are judged. A refusal of any kind comes back, and is read as a login's.
     pub judge: Judge,
     pub keeper: Arc<dyn Keeper>,
     pub clock: Clock,
@@ -96,13 +96,8 @@ impl App {
             ("client_secret", self.client_secret.expose_secret()),
             ("refresh_token", refresh_token.expose_secret()),
         ]);
-        let elsewhere = judge.clone();
-        let judge = move |response: &Response| match response.status().as_u16() {
-            // Of another shape than the API's, and about no access token.
-            400 | 401 | 403 => Verdict::Refused,
-            _ => elsewhere.verdict(response),
-        };
-        let response = upstream.call(Call::read(request::post_form(base, path, form), judge)).await?;
+        let call = Call::read(request::post_form(base, path, form), judge.clone());
+        let response = upstream.call(call).await?;
         if response.status().is_success() {
             return Grant::read(&response);
         }
@@ -128,6 +123,7 @@ mod tests {
     use crate::crm::script::{Asked, Script, answer};
     use crate::http::pacer::PacerSettings;
     use crate::http::scripted::Memory;
+    use crate::http::transport::Response;
 
     fn door(answers: impl IntoIterator<Item = Response>) -> (Arc<Script>, Arc<Memory>, Tokens, Upstream, Clock) {
         let (script, memory) = (Script::new(answers), Memory::new());

