@@ -13,6 +13,7 @@ use url::Url;
 use crate::clock::{Clock, Dice};
 use crate::config::tree::{Config, SourceConfig};
 use crate::crm;
+use crate::crm::webhook::Doorkeeper;
 use crate::domain::failure::Trouble;
 use crate::domain::identity::RefRules;
 use crate::domain::kind::Kind;
@@ -120,6 +121,12 @@ pub fn connect(config: &Config, network: &dyn Network, clock: &Clock, dice: &Dic
     let open = |source| open(source, &config.ledger, network, clock, dice);
     let sources = config.sources.iter().map(open).collect::<Result<_, _>>()?;
     Ok(Upstreams { propstreet, sources })
+}
+
+/// Who lets the webhooks of a source in, where it has any.
+#[must_use]
+pub fn doorkeeper(source: &SourceConfig) -> Option<Arc<dyn Doorkeeper>> {
+    source.webhooks.clone().map(crm::doorkeeper)
 }
 
 /// How references compare under this configuration.

@@ -14,15 +14,19 @@
 //! - [`ledger`]: what we know and did
 //! - [`sync`]: the engine, and what it asks of a CRM and of Propstreet
 //! - [`crm`], [`propstreet`]: the adapters
+//! - [`scheduler`], [`bell`]: when a source is synced; what calls from a CRM ask for
 //! - [`config`]: one typed tree; [`assembly`]: the only file that names every concrete type
+//! - [`daemon`]: the life of the process that stays
 //! - [`cli`]: a file a verb
 //! - `sandbox`: look-alikes of the four APIs, sharing nothing with the adapters
 
 pub mod assembly;
+pub mod bell;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod crm;
+pub mod daemon;
 pub mod domain;
 pub mod http;
 pub mod ledger;
@@ -30,5 +34,6 @@ pub mod mapping;
 pub mod propstreet;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod scheduler;
 pub mod sync;
 pub mod telemetry;

@@ -20,9 +20,11 @@ const RULES: &[(&str, &[&str], &str)] = &[
     ("sync", &["domain", "mapping", "ledger", "clock"], "the engine knows no CRM, no HTTP, no configuration"),
     ("crm", &["domain", "http", "clock", "sync::source"], "an adapter knows no ledger, no mapping, no Propstreet"),
     ("propstreet", &["domain", "http", "clock", "sync::destination"], "the client knows no CRM, no ledger, no mapping"),
+    ("scheduler", &["clock"], "it says when; what a sync is, it does not know"),
+    ("bell", &["crm::webhook", "scheduler", "clock"], "a call rings a bell: no configuration, no ledger, no engine"),
     (
         "config",
-        &["crm", "propstreet", "mapping", "domain", "sync::engine"],
+        &["crm", "propstreet", "bell", "mapping", "domain", "sync::engine"],
         "settings types only: a configuration is right or wrong on this machine alone",
     ),
     (
@@ -31,8 +33,24 @@ const RULES: &[(&str, &[&str], &str)] = &[
         "it names every concrete type below it, and no face",
     ),
     (
+        "daemon",
+        &["assembly", "config", "scheduler", "bell", "sync::report", "domain", "clock"],
+        "it starts and ends what others do",
+    ),
+    (
         "cli",
-        &["config", "assembly", "ledger", "sync::report", "sync::engine", "domain", "telemetry", "clock", "sandbox"],
+        &[
+            "config",
+            "assembly",
+            "daemon",
+            "ledger",
+            "sync::report",
+            "sync::engine",
+            "domain",
+            "telemetry",
+            "clock",
+            "sandbox",
+        ],
         "a verb parses and prints; it names no adapter",
     ),
     ("sandbox", &[], "a look-alike that shares a type with an adapter shares its misreadings"),
@@ -68,6 +86,9 @@ fn a_planted_violation_is_found() {
         ("src/crm/hubspot/mod.rs", "use crate::sync::pass::Pass;", "crm → sync::pass"),
         ("src/sandbox/truth.rs", "use crate::domain::names;", "sandbox → domain"),
         ("src/cli/sync.rs", "use crate::propstreet::client;", "cli → propstreet"),
+        ("src/bell.rs", "use crate::ledger::Ledger;", "bell → ledger"),
+        ("src/bell.rs", "use crate::crm::hubspot::HubSpot;", "bell → crm::hubspot"),
+        ("src/scheduler.rs", "use crate::daemon::Daemon;", "scheduler → daemon"),
         ("src/sync/pass.rs", "use super::super::crm::open;", "super::super"),
     ] {
         let found = planted(path, text);

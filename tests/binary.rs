@@ -7,6 +7,7 @@ mod binary {
     mod doctor;
     mod privacy;
     mod refusals;
+    mod run;
     mod showing;
     mod stage;
     mod syncs;

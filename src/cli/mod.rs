@@ -21,6 +21,7 @@ pub mod envelope;
 pub mod exit;
 pub mod explain;
 pub mod print;
+pub mod run;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod status;
@@ -46,6 +47,14 @@ Data goes to stdout, talk to stderr. Exit codes:
 
 Begin without an account:
   propsync demo";
+
+impl Cli {
+    /// What the command tells on stderr, where no flag says how much: one that stays has more to tell than trouble.
+    fn logs(&self) -> Option<&'static str> {
+        let asked = self.global.quiet || self.global.verbose > 0;
+        (matches!(self.command, Command::Run(_)) && !asked).then_some(run::LOGS)
+    }
+}
 
 /// What every command takes.
 #[derive(Debug, Args)]
@@ -97,6 +106,8 @@ pub enum Command {
     /// Serve look-alikes of the four APIs on loopback, and write a ready configuration
     #[cfg(feature = "sandbox")]
     Sandbox(sandbox::Sandbox),
+    /// Stay, and sync every source every five minutes and when its CRM calls
+    Run(run::Run),
     /// One pass over the sources now, then exit
     Sync(sync::Sync),
     /// How every upstream is, and what to do next
@@ -118,8 +129,9 @@ pub fn main() -> ExitCode {
         Err(error) => return misused(&error).into(),
     };
     let filter = std::env::var(telemetry::FILTER).ok().filter(|filter| !filter.is_empty());
+    let filter = filter.as_deref().or(cli.logs());
     let manner = cli.global.manner();
-    let report = match telemetry::start(Verbosity::of(cli.global.quiet, cli.global.verbose), filter.as_deref()) {
+    let report = match telemetry::start(Verbosity::of(cli.global.quiet, cli.global.verbose), filter) {
         Ok(()) => in_runtime(cli),
         Err(error) => Report::failed(
             "propsync",
@@ -157,6 +169,7 @@ async fn run(cli: Cli) -> Report {
         Command::Demo(arguments) => demo::run(&cli.global, &arguments).await,
         #[cfg(feature = "sandbox")]
         Command::Sandbox(arguments) => sandbox::run(&cli.global, &arguments).await,
+        Command::Run(arguments) => run::run(&cli.global, &arguments).await,
         Command::Sync(arguments) => sync::run(&cli.global, &arguments).await,
         Command::Status(_) => status::run(&cli.global).await,
         Command::Doctor(_) => doctor::run(&cli.global).await,

@@ -54,7 +54,7 @@ async fn sync(global: &Global, arguments: &Sync) -> Result<SyncReport, Failure> 
     tracing::info!(config = %config.file.display(), sources = chosen.join(" "), "sync begins");
     let result = tokio::select! {
         reports = parts.engine.sync(&sources, arguments.max_wait, &counted) => Ok(SyncReport::of(reports)),
-        signal = signalled() => Err(interrupted(signal)),
+        signal = signalled() => Err(interrupted(signal.unwrap_or(Exit::Terminated))),
     };
     drop(counted);
     parts.engine.ledger.close().await;
@@ -63,10 +63,9 @@ async fn sync(global: &Global, arguments: &Sync) -> Result<SyncReport, Failure> 
 }
 
 /// What a signal leaves: everything that was settled, and announced writes that the next sync looks up.
-fn interrupted(signal: std::io::Result<Exit>) -> Failure {
-    let exit = signal.unwrap_or(Exit::Terminated);
+pub(in crate::cli) fn interrupted(signal: Exit) -> Failure {
     Failure::new(
-        exit,
+        signal,
         "interrupted",
         "ended by a signal; what was settled is kept",
         "run it again: it goes on where it stopped",

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::config::document::{Document, Reading, Section};
 use crate::config::problems::{Place, Problem, Problems};
 use crate::config::tree::Config;
-use crate::config::{propstreet, sources};
+use crate::config::{propstreet, sources, webhooks};
 
 /// Where a configuration is looked for when none is named, first match first.
 pub const PLACES: [&str; 2] = ["/etc/propsync/propsync.toml", "config/propsync.toml"];
@@ -117,9 +117,10 @@ fn read(file: &Path, document: &Document) -> Option<Config> {
     if let Some(section) = root.section("admin") {
         admin(section);
     }
+    let webhooks = root.section("webhooks").and_then(webhooks::read);
     root.close(&["alerts"]);
     let (propstreet, policy) = propstreet?;
-    Some(Config { file: file.to_owned(), propstreet, policy, ledger: ledger?, sources: sources? })
+    Some(Config { file: file.to_owned(), propstreet, policy, ledger: ledger?, webhooks, sources: sources? })
 }
 
 fn ledger(section: Section<'_>) -> Option<PathBuf> {
@@ -580,8 +581,13 @@ mod tests {
     }
 
     const EXAMPLE: &str = include_str!("../../config/example.toml");
-    const EXAMPLE_SECRETS: [(&str, &str); 4] =
-        [("PROPSTREET_SECRET", "a"), ("SALESFORCE_SECRET", "b"), ("HUBSPOT_TOKEN", "c"), ("PIPEDRIVE_TOKEN", "d")];
+    const EXAMPLE_SECRETS: [(&str, &str); 5] = [
+        ("PROPSTREET_SECRET", "a"),
+        ("SALESFORCE_SECRET", "b"),
+        ("HUBSPOT_TOKEN", "c"),
+        ("HUBSPOT_APP_SECRET", "d"),
+        ("PIPEDRIVE_TOKEN", "e"),
+    ];
 
     #[test]
     fn the_example_is_a_configuration() {
@@ -617,6 +623,9 @@ mod tests {
             "rows_per_query",
             "budget_share",
             "write_back",
+            "listen",
+            "public_url",
+            "webhooks",
         ];
         for key in built {
             assert!(manual.contains(&format!("\n{key} = ")), "{key}");

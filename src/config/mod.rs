@@ -12,4 +12,5 @@ pub mod salesforce;
 pub mod secrets;
 pub mod sources;
 pub mod tree;
+pub mod webhooks;
 pub mod write_back;

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use crate::config::document::{Section, Word};
 use crate::config::propstreet::{base_url, secret};
 use crate::config::tree::SourceConfig;
-use crate::config::{hubspot, rules, salesforce};
+use crate::config::{hubspot, rules, salesforce, webhooks};
 use crate::crm::{self, pipedrive};
 use crate::domain::identity::{MAX_NAMESPACE, RefRules};
 use crate::domain::kind::Kind;
@@ -75,6 +75,7 @@ fn source(section: Section<'_>, namespaces: &mut BTreeMap<String, String>) -> Op
     );
     let on_delete = on_delete(&section, kind);
     let guard = section.number("guard", 1..=MOST_PEOPLE);
+    let webhooks = webhooks::of_source(&section, kind);
     let policies = policies(&section);
     close(section, kind);
     policies.then_some(())?;
@@ -87,6 +88,7 @@ fn source(section: Section<'_>, namespaces: &mut BTreeMap<String, String>) -> Op
         first_run: first_run?,
         on_delete: on_delete?,
         guard,
+        webhooks,
         mapper: Arc::new(mapper?),
     })
 }

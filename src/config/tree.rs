@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::bell;
 use crate::crm;
 use crate::domain::kind::Kind;
 use crate::mapping::Mapper;
@@ -21,6 +22,8 @@ pub struct Config {
     pub policy: Policy,
     /// The ledger's file.
     pub ledger: PathBuf,
+    /// Where webhooks come in, if they do.
+    pub webhooks: Option<bell::Settings>,
     /// The CRMs, by name in alphabetical order. At least one.
     pub sources: Vec<SourceConfig>,
 }
@@ -42,6 +45,8 @@ pub struct SourceConfig {
     pub on_delete: OnDelete,
     /// How many may go within a day before a person must look.
     pub guard: Option<u32>,
+    /// How its webhooks prove that they are the CRM's, if it has any.
+    pub webhooks: Option<crm::Webhooks>,
     /// From its records to contacts.
     pub mapper: Arc<Mapper>,
 }

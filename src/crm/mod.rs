@@ -19,6 +19,7 @@ mod request;
 pub mod salesforce;
 #[cfg(test)]
 mod script;
+pub mod webhook;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::clock::{Clock, Dice};
+use crate::crm::webhook::Doorkeeper;
 use crate::http::refresh::Keeper;
 use crate::http::transport::Transport;
 use crate::sync::source::ContactSource;
@@ -82,6 +84,21 @@ pub fn open(
         Settings::Pipedrive(settings) => {
             Arc::new(pipedrive::Pipedrive::new(settings, wanted.fields, transport, clock, dice))
         }
+    }
+}
+
+/// How a source's webhooks prove that they are its CRM's.
+#[derive(Debug, Clone)]
+pub enum Webhooks {
+    /// HubSpot's.
+    HubSpot(hubspot::webhook::Settings),
+}
+
+/// Sets up who lets a source's webhooks in.
+#[must_use]
+pub fn doorkeeper(webhooks: Webhooks) -> Arc<dyn Doorkeeper> {
+    match webhooks {
+        Webhooks::HubSpot(settings) => Arc::new(hubspot::webhook::Signature::new(settings)),
     }
 }
 

@@ -3,6 +3,7 @@
 mod answers;
 mod backfill;
 mod blame;
+mod daemon;
 mod departures;
 mod guards;
 mod hubspot;

@@ -8,9 +8,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use propsync::assembly::{self, Parts};
+use propsync::assembly::{self, Network, Parts};
 use propsync::clock::{Clock, Dice};
 use propsync::config::load;
+use propsync::config::tree::Config;
+use propsync::daemon::Daemon;
 use propsync::domain::Timestamp;
 use propsync::domain::identity::{RefKey, RefRules};
 use propsync::domain::pass::Outcome;
@@ -71,13 +73,23 @@ impl Firm {
         configuration(&self.network.urls(), &self.ledger_path(), first_run, &self.extra)
     }
 
+    /// The configuration, read.
+    pub fn config(&self) -> Config {
+        let file = self.folder.path().join("propsync.toml");
+        load::parse(&file, &self.configuration(), &BTreeMap::new()).expect("a valid configuration")
+    }
+
     /// Starts the program: the configuration read, the ledger open, nothing sent yet.
     pub async fn start(&self) -> Parts {
-        let file = self.folder.path().join("propsync.toml");
-        let config = load::parse(&file, &self.configuration(), &BTreeMap::new()).expect("a valid configuration");
-        assembly::assemble(&config, &self.network, self.clock.clone(), Dice::seeded(self.seed))
+        assembly::assemble(&self.config(), &self.network, self.clock.clone(), Dice::seeded(self.seed))
             .await
             .expect("the parts fit together")
+    }
+
+    /// Starts the program that stays, over this network.
+    pub async fn stay(&self, network: &dyn Network) -> Daemon {
+        let (clock, dice) = (self.clock.clone(), Dice::seeded(self.seed));
+        Daemon::start(&self.config(), network, clock, dice, Duration::from_secs(120)).await.expect("a start")
     }
 
     /// One sync of every source, with a fresh start and a clean end.

@@ -22,6 +22,7 @@ mod refusal;
 mod rig;
 mod search;
 mod touched;
+pub mod webhook;
 mod wire;
 mod writing;
 

@@ -1,0 +1,178 @@
+//! The `[webhooks]` section, and what a source says of its own. Either is of no use without the other.
+
+use config::ValueKind;
+use url::Url;
+
+use crate::bell::Settings;
+use crate::config::document::Section;
+use crate::config::propstreet::secret;
+use crate::crm::{self, hubspot};
+use crate::domain::kind::Kind;
+
+/// Both where they are one's own and where they are the sources'.
+const KEY: &str = "webhooks";
+
+/// Reads the section. `None` when something in it is at fault, which it has reported.
+pub fn read(section: Section<'_>) -> Option<Settings> {
+    section.require("listen", "add listen = \"127.0.0.1:8788\"");
+    section.require("public_url", "add public_url = \"https://HOST\", the address under which the CRM reaches it");
+    let listen = section.text("listen").and_then(|text| {
+        let address = text.parse().ok();
+        if address.is_none() {
+            section.fault("listen", "is no address with a port", "write listen = \"127.0.0.1:8788\"");
+        }
+        address
+    });
+    let public_url = section.text("public_url").and_then(|text| public_url(&section, text));
+    if !some_source_has_them(&section) {
+        let remedy = "add webhooks = { client_secret = … } to a source of kind \"hubspot\", or remove [webhooks]";
+        section.fault_here("no source has webhooks", remedy);
+    }
+    section.close(&[]);
+    Some(Settings { listen: listen?, public_url: public_url? })
+}
+
+/// The address as it is written, because the CRM signs it as it is written there.
+fn public_url(section: &Section<'_>, text: &str) -> Option<String> {
+    let text = text.trim();
+    let fault = match Url::parse(text) {
+        Err(_) => Some("is not a URL"),
+        Ok(url) if url.scheme() != "https" => Some("is not https://, and HubSpot calls no other"),
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => Some("holds a user or password"),
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => Some("has a query or a fragment"),
+        Ok(_) => None,
+    };
+    if let Some(what) = fault {
+        section.fault("public_url", what, "write https://HOST, what the CRM calls without /webhooks/SOURCE");
+        return None;
+    }
+    Some(text.trim_end_matches('/').to_owned())
+}
+
+fn some_source_has_them(section: &Section<'_>) -> bool {
+    let root = section.document().root();
+    let Some(ValueKind::Table(sources)) = root.value("sources").map(|sources| &sources.kind) else { return false };
+    sources.values().any(|source| matches!(&source.kind, ValueKind::Table(keys) if keys.contains_key(KEY)))
+}
+
+/// Reads how a source's webhooks prove themselves, where it has any.
+pub fn of_source(source: &Section<'_>, kind: Option<Kind>) -> Option<crm::Webhooks> {
+    source.value(KEY)?;
+    if !source.document().root().has(KEY) {
+        let remedy = "add [webhooks] with listen and public_url, or remove it";
+        source.fault(KEY, "nobody listens for webhooks", remedy);
+    }
+    match kind? {
+        Kind::HubSpot => {
+            let section = source.section(KEY)?;
+            let client_secret = secret(&section, "client_secret");
+            section.close(&[]);
+            Some(crm::Webhooks::HubSpot(hubspot::webhook::Settings { client_secret: client_secret? }))
+        }
+        Kind::Salesforce | Kind::Pipedrive => {
+            let what = format!("webhooks of kind \"{}\" are not built into this version", kind?.as_str());
+            source.fault(KEY, &what, "remove it; the source is polled all the same");
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use insta::assert_snapshot;
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+    use crate::config::load;
+    use crate::config::problems::Problems;
+    use crate::config::tree::Config;
+
+    fn parsed(webhooks: &str, hubspot: &str, pipedrive: &str) -> Result<Config, Problems> {
+        let text = format!(
+            r#"{webhooks}
+            [propstreet]
+            auth = {{ kind = "token", token = "t" }}
+            [sources.hubspot]
+            kind = "hubspot"
+            auth = {{ kind = "token", token = "t" }}
+            first_run = "backfill"
+            {hubspot}
+            [sources.pipedrive]
+            kind = "pipedrive"
+            auth = {{ kind = "api_token", token = "t" }}
+            first_run = "backfill"
+            {pipedrive}"#
+        );
+        load::parse(Path::new("p.toml"), &text, &BTreeMap::new())
+    }
+
+    fn faults(webhooks: &str, hubspot: &str, pipedrive: &str) -> String {
+        parsed(webhooks, hubspot, pipedrive).map_or_else(|problems| problems.to_string(), |_| "no fault".to_owned())
+    }
+
+    const SECRET: &str = "webhooks = { client_secret = \"s\" }";
+    const WEBHOOKS: &str = "webhooks = { listen = \"127.0.0.1:8788\", public_url = \"https://Hooks.Example.com/in/\" }";
+
+    #[test]
+    fn both_halves_make_a_bell_and_neither_makes_none() {
+        let config = parsed(WEBHOOKS, SECRET, "").unwrap_or_else(|problems| panic!("{problems}"));
+        let settings = config.webhooks.expect("a receiver");
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:8788");
+        assert_eq!(settings.public_url, "https://Hooks.Example.com/in", "as it is written, for that is what is signed");
+        let Some(crm::Webhooks::HubSpot(hubspot)) = &config.sources[0].webhooks else { panic!("{:?}", config.sources) };
+        assert_eq!(hubspot.client_secret.expose_secret(), "s");
+        assert!(config.sources[1].webhooks.is_none());
+        let without = parsed("", "", "").unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(without.webhooks.is_none() && without.sources.iter().all(|source| source.webhooks.is_none()));
+    }
+
+    #[test]
+    fn one_half_alone_is_a_fault() {
+        assert_snapshot!(faults(WEBHOOKS, "", ""), @r#"
+        p.toml:1:1: webhooks: no source has webhooks
+            fix: add webhooks = { client_secret = … } to a source of kind "hubspot", or remove [webhooks]
+        "#);
+        assert_snapshot!(faults("", SECRET, ""), @"
+        p.toml:8:24: sources.hubspot.webhooks: nobody listens for webhooks
+            fix: add [webhooks] with listen and public_url, or remove it
+        ");
+        assert_snapshot!(faults(WEBHOOKS, SECRET, SECRET), @r#"
+        p.toml:13:24: sources.pipedrive.webhooks: webhooks of kind "pipedrive" are not built into this version
+            fix: remove it; the source is polled all the same
+        "#);
+    }
+
+    #[test]
+    fn what_is_missing_or_wrong_is_told_together() {
+        assert_snapshot!(faults("webhooks = {}", "webhooks = {}", ""), @r#"
+        p.toml:1:1: webhooks.listen: is missing
+            fix: add listen = "127.0.0.1:8788"
+        p.toml:1:1: webhooks.public_url: is missing
+            fix: add public_url = "https://HOST", the address under which the CRM reaches it
+        p.toml:8:13: sources.hubspot.webhooks.client_secret: is missing
+            fix: add client_secret = { file = "PATH" } or { env = "NAME" }
+        "#);
+        let webhooks = "webhooks = { listen = \"8788\", public_url = \"http://hooks.example.com\", port = 1 }";
+        assert_snapshot!(faults(webhooks, SECRET, ""), @r#"
+        p.toml:1:23: webhooks.listen: is no address with a port
+            fix: write listen = "127.0.0.1:8788"
+        p.toml:1:44: webhooks.public_url: is not https://, and HubSpot calls no other
+            fix: write https://HOST, what the CRM calls without /webhooks/SOURCE
+        p.toml:1:72: webhooks.port: unknown key
+            fix: remove it; known here: listen, public_url
+        "#);
+        for url in [
+            "hooks.example.com",
+            "https://",
+            "https://me@hooks.example.com",
+            "https://x.example/?a",
+            "https://x.example/#a",
+        ] {
+            let webhooks = WEBHOOKS.replace("https://Hooks.Example.com/in/", url);
+            assert!(faults(&webhooks, SECRET, "").contains("webhooks.public_url: "), "{url}");
+        }
+    }
+}
