@@ -220,9 +220,9 @@ mod tests {
         let stage = stage();
         let door = "/webhooks/crm?x=%3A&y=a%20b";
         assert_eq!(asked(&stage, Method::POST, door, "no").await, StatusCode::UNAUTHORIZED);
-        assert!(!stage.bell.has_rung(), "a refused call rings nothing");
+        assert!(!stage.bell.hear(), "a refused call rings nothing");
         assert_eq!(asked(&stage, Method::POST, door, "please").await, StatusCode::OK);
-        assert!(stage.bell.has_rung());
+        assert!(stage.bell.hear());
         let address = "POST https://hooks.example.com/propsync/webhooks/crm?x=%3A&y=a%20b";
         assert_eq!(*stage.keeper.0.lock().unwrap(), [address; 2], "path and query as they came");
     }
@@ -242,7 +242,7 @@ mod tests {
         ] {
             assert_eq!(asked(&stage, method.clone(), path, body).await, expected, "{method} {path}");
         }
-        assert!(stage.keeper.0.lock().unwrap().is_empty() && !stage.bell.has_rung());
+        assert!(stage.keeper.0.lock().unwrap().is_empty() && !stage.bell.hear());
         let fits = vec![b' '; MAX_BODY];
         assert_eq!(asked(&stage, Method::POST, "/webhooks/crm", fits).await, StatusCode::UNAUTHORIZED);
     }

@@ -49,8 +49,8 @@ impl Bell {
         self.0.notified().await;
     }
 
-    /// Whether somebody has asked; asking begins anew.
-    pub(crate) fn has_rung(&self) -> bool {
+    /// Hears who has asked so far, and says whether anybody has.
+    pub(crate) fn hear(&self) -> bool {
         self.0.notified().now_or_never().is_some()
     }
 }
@@ -101,7 +101,8 @@ impl Turns {
             () = self.clock.sleep(left) => return Cause::Due,
         }
         self.clock.sleep(GATHER).await;
-        self.bell.has_rung();
+        // Whoever has asked by now is served by the sync this one wakes.
+        self.bell.hear();
         // Who asks from here on may speak of a change that this sync cannot see yet, and gets one more after it.
         self.clock.sleep(self.shown_after).await;
         Cause::Asked

@@ -87,7 +87,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::crm::hubspot::rig::{all, contacts, linked, linked_on, open, texts, without};
+    use crate::crm::hubspot::rig::{all, contacts, defined, linked, linked_on, open, texts, without};
     use crate::crm::script::answer;
     use crate::sync::source::ContactSource;
 
@@ -133,5 +133,25 @@ mod tests {
         let failed = answer(207, json!({"results": [], "errors": [{"category": "INTERNAL_ERROR"}]}));
         let (_, hubspot) = open(&["company.name"], [all(contacts(&["1"])), all([linked("1", &[9], 1)]), failed]);
         assert_eq!(hubspot.fetch(texts(&["1"])).await.unwrap_err().code(), "answer_lost");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_property_that_companies_do_not_have_is_named() {
+        let unnamed = json!({"id": "9", "properties": {}});
+        let answers = [all(contacts(&["1"])), all([linked("1", &[9], 1)]), all([unnamed]), defined(&["domain"])];
+        let (_, hubspot) = open(&["company.name"], answers.into_iter().chain([defined(&[])]));
+        let trouble = hubspot.fetch(texts(&["1"])).await.unwrap_err();
+        assert!(trouble.to_string().contains("the property name, which companies"), "{trouble}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_contacts_are_asked_about_at_once() {
+        let numbers: Vec<String> = (1_000..2_001).map(|n: u32| n.to_string()).collect();
+        let of: Vec<&str> = numbers.iter().map(String::as_str).collect();
+        let read = of.chunks(BATCH).map(|chunk| all(contacts(chunk)));
+        let associated = of.chunks(1_000).map(|chunk| answer(207, json!({"results": [], "errors": [without(chunk)]})));
+        let (script, hubspot) = open(&["company.name"], read.chain(associated).collect::<Vec<_>>());
+        assert_eq!(hubspot.fetch(numbers.clone()).await.unwrap().len(), 1_001);
+        assert_eq!(script.asked()[11].json()["inputs"].as_array().unwrap().len(), 1_000);
     }
 }

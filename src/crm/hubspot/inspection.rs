@@ -210,10 +210,10 @@ mod tests {
     async fn a_property_that_is_not_there_is_a_fault_with_the_nearest_name() {
         let mut gone = text("strategy", "Strategy");
         gone["archived"] = json!(true);
-        let portal = || defined(&[text("jobtitle", "Job Title"), text("email", "Email"), gone.clone()]);
+        let portal = || defined(&[text("jobtitle", "Job Title"), text("email", "Work E-Mail"), gone.clone()]);
         for (mapped, words) in [
             ("jobtitel", ["the map reads jobtitel", "did you mean jobtitle?"]),
-            ("job title", ["the map reads job title", "did you mean jobtitle?"]),
+            ("work e-mail", ["the map reads work e-mail", "did you mean email?"]),
             ("strategy", ["the map reads strategy", "mark the rule `optional = true`"]),
         ] {
             let (script, hubspot) = open(&["email", mapped], &[], None, [portal(), none()]);

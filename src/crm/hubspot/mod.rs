@@ -5,6 +5,11 @@
 //! `phone`, `jobtitle`, `lifecyclestage`, custom ones) and those of its primary company as `company.NAME`
 //! (`company.name`, `company.domain`, `company.country`). Values are text or null; several choices come as `a;b`. A
 //! property that was renamed or archived is absent, never null.
+//!
+//! Where things are. What changed: `changes` (a window, first of contacts and then of the people of companies that were
+//! `touched`), by `search`. Everyone: `everyone` (a backfill, a sweep with its recycle bin). Both stand at a `place`. By id:
+//! `records`, with `companies` and the `associations` that lead to them. What there is to read: `definitions`. How:
+//! `auth`, `limits`, `portal`, `wire` (its JSON).
 
 mod associations;
 mod auth;

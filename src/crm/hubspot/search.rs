@@ -145,8 +145,8 @@ impl SearchRoom {
             let now = self.clock.instant();
             let wait = pace.refused(now, verdict::retry_after(response.headers()));
             if now + wait > began + PATIENCE {
-                let cause = "HubSpot refuses searches: the account's searches a second are used up, by its other \
-                             integrations too"
+                let cause = "HubSpot refuses searches: the five a second that all integrations of this account share \
+                             are used up"
                     .to_owned();
                 return Err(Trouble::NotSent { cause, retry_after: Some(wait) });
             }

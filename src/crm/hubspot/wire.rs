@@ -55,7 +55,11 @@ impl Object {
         }
     }
 
-    /// The contact as a record with these properties.
+    /// The contact as a record with these properties, and those it was merged of.
+    ///
+    /// They stand in `hs_merged_object_ids`. `hs_calculated_merged_vids` has fewer of them (it leaves out the first of
+    /// merges in a chain, <https://github.com/fivetran/dbt_hubspot/issues/172>), and `hs_all_contact_vids` would only
+    /// repeat them. One that none of them names still leads to its survivor when it is asked for by its id.
     pub(super) fn record(&self, asked: &[String]) -> Record {
         let merged = self.properties.get("hs_merged_object_ids").and_then(Value::as_str).unwrap_or_default();
         let losers = merged.split(';').map(str::trim).filter(|id| is_id(id) && *id != self.id);
@@ -332,6 +336,19 @@ mod tests {
             Value::Object(record.fields),
             json!({"email": "ada@example.com", "mobilephone": null, "phone": null})
         );
+    }
+
+    #[test]
+    fn values_and_ids_stay_text_to_the_last_digit() {
+        let object: Object = serde_json::from_value(json!({"id": 90_071_992_547_409_931_u64, "properties": {
+            "phone_digits": "442222359747", "associatedcompanyid": "90071992547409931", "choices": "a;b;c",
+            "numberofemployees": "309;388", "score": "0.10", "flag": "true"}}))
+        .unwrap();
+        let asked = names(&["associatedcompanyid", "choices", "flag", "numberofemployees", "phone_digits", "score"]);
+        let record = object.record(&asked);
+        assert_eq!((record.id.as_str(), object.number().unwrap()), ("90071992547409931", 90_071_992_547_409_931));
+        let values: Vec<&str> = record.fields.values().filter_map(Value::as_str).collect();
+        assert_eq!(values, ["90071992547409931", "a;b;c", "true", "309;388", "442222359747", "0.10"]);
     }
 
     #[test]

@@ -109,9 +109,10 @@ impl Access {
         };
         let Some(since) = ends.filter(|ends| *ends <= now) else { return Ok(caller) };
         let passed = now - since;
-        let ago = match since == DateTime::UNIX_EPOCH {
-            true => format!("{} day(s)", passed.num_days()),
-            false => format!("{} second(s)", passed.num_seconds()),
+        let ago = if since == DateTime::UNIX_EPOCH {
+            format!("{} day(s)", passed.num_days())
+        } else {
+            format!("{} second(s)", passed.num_seconds())
         };
         Err(Refusal::expired(&ago, &instant(since)))
     }

@@ -271,4 +271,19 @@ mod tests {
         hubspot.restore_company(&hubspot.company_of(&one).unwrap());
         assert_eq!(post(&hubspot, TO_COMPANIES, &json!({"inputs": [{"id": one}]})).await.0, 200);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_shows_a_hundred_associations_of_a_record_and_where_they_go_on() {
+        let hubspot = portal();
+        let contact = hubspot.add(&Person { company: None, ..employed() });
+        let (_, list) = get(&hubspot, &format!("{CONTACTS}?associations=companies")).await;
+        assert_eq!(list["results"][0].get("associations"), None);
+        for number in 0..101 {
+            hubspot.associate(&contact, &company(&format!("Nord{number}")));
+        }
+        let (_, record) = get(&hubspot, &format!("{CONTACTS}/{contact}?associations=companies")).await;
+        let companies = &record["associations"]["companies"];
+        assert_eq!(companies["results"].as_array().map(Vec::len), Some(100));
+        assert!(companies["paging"]["next"]["after"].is_string());
+    }
 }

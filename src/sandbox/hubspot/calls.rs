@@ -4,12 +4,14 @@
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use http::{Method, StatusCode};
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::sandbox::hubspot::access::{Access, PORTAL};
 use crate::sandbox::hubspot::answers::Refusal;
 use crate::sandbox::hubspot::associations::{self, Way};
+use crate::sandbox::hubspot::batches;
 use crate::sandbox::hubspot::definitions::Definitions;
+use crate::sandbox::hubspot::merging::merge;
 use crate::sandbox::hubspot::objects::{self, Reading};
 use crate::sandbox::hubspot::properties::Object;
 use crate::sandbox::hubspot::rates::Zone;
@@ -125,6 +127,10 @@ impl Call<'_> {
                 }
                 Ok(StatusCode::NO_CONTENT.into_response())
             }
+            (&Method::POST, ["merge" | "gdpr-delete"]) => {
+                state.access.require(&[writes])?;
+                self.gone_for_good(state, rest)
+            }
             (&Method::GET, [] | [_]) => {
                 state.access.require(&[Type::Contacts.read()])?;
                 let companies = |contact: &_| associations::listed(state, contact, self.now);
@@ -141,6 +147,25 @@ impl Call<'_> {
             }
             _ => self.read(&state.access, &state.levers, &state.contacts, Type::Contacts, rest),
         }
+    }
+
+    /// A merge, or a deletion for privacy's sake.
+    fn gone_for_good(&self, state: &mut State, rest: &[&str]) -> Result<Response, Refusal> {
+        let body = batches::object(self.body)?;
+        let field = |name: &str| body.get(name).and_then(Json::as_str).unwrap_or_default();
+        let missing = || Refusal::not_found("resource not found");
+        if rest == ["merge"] {
+            let (primary, secondary) = (field("primaryObjectId"), field("objectIdToMerge"));
+            let key = merge(state, primary, secondary, self.now).ok_or_else(missing)?;
+            let reading = Reading::parse(&[])?;
+            return objects::one(&state.contacts, &key.to_string(), &reading, self.now, |_| None);
+        }
+        if body.contains_key("idProperty") {
+            return Err(Refusal::invalid("This portal deletes by id only"));
+        }
+        let key = state.contacts.row(field("objectId")).map(|row| row.key).ok_or_else(missing)?;
+        state.purge(key, self.now);
+        Ok(StatusCode::NO_CONTENT.into_response())
     }
 
     fn companies(&self, state: &State, version: Version, rest: &[&str]) -> Result<Response, Refusal> {
@@ -228,4 +253,35 @@ fn details(zone: &Zone) -> Response {
         "uiDomain": "app-eu1.hubspot.com", "dataHostingLocation": "eu1",
     }))
     .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::hubspot::bench::{CONTACTS, employed, get, portal, post};
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_merge_and_delete_for_good_as_people_do() {
+        let hubspot = portal();
+        let [one, two, three] = [0, 1, 2].map(|_| hubspot.add(&employed()));
+        let body = json!({"primaryObjectId": one, "objectIdToMerge": two});
+        let (status, merged) = post(&hubspot, &format!("{CONTACTS}/merge"), &body).await;
+        assert_eq!((status, hubspot.ids()), (200, vec![three.clone(), merged["id"].as_str().unwrap().to_owned()]));
+        for status in [204, 404] {
+            let delete = format!("{CONTACTS}/gdpr-delete");
+            assert_eq!(post(&hubspot, &delete, &json!({"objectId": three})).await.0, status);
+        }
+        for query in ["", "?archived=true"] {
+            assert_eq!(get(&hubspot, &format!("{CONTACTS}/{three}{query}")).await.0, 404);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_no_path_is_told_from_what_has_no_such_method() {
+        let hubspot = portal();
+        for (path, status) in [("/crm/objects/2026-03/deals", 400), ("/crm/objects/2026-03/contacts/1/nonsense", 404)] {
+            assert_eq!(get(&hubspot, path).await.0, status, "{path}");
+        }
+        assert_eq!(post(&hubspot, CONTACTS, &json!({})).await.0, 405);
+    }
 }

@@ -103,6 +103,22 @@ impl HubSpot {
         self.state().contacts.definitions.change(name, |property| property.read_only = read_only);
     }
 
+    /// Gives a contact property unique values, or takes that from it: a value another contact holds is refused.
+    pub fn set_unique(&self, name: &str, unique: bool) {
+        self.state().contacts.definitions.change(name, |property| property.unique = unique);
+    }
+
+    /// Leaves a contact out of all lists, or shows it again; it can be read by its id all the while.
+    pub fn hide_from_lists(&self, id: &str, hide: bool) {
+        let mut state = self.state();
+        let Ok(key) = id.parse() else { return };
+        if hide {
+            state.levers.unlisted.insert(key);
+        } else {
+            state.levers.unlisted.remove(&key);
+        }
+    }
+
     /// Decides what batch read answers for merged-away ids.
     pub fn set_merged_read(&self, answer: MergedRead) {
         self.state().levers.merged_read = answer;

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use crate::sandbox::hubspot::contact::Contact;
 use crate::sandbox::hubspot::history::Author;
 use crate::sandbox::hubspot::model::HubSpot;
@@ -11,38 +13,37 @@ use crate::sandbox::hubspot::store::Stamp;
 use crate::sandbox::people::Person;
 use crate::sandbox::table::Row;
 
-use chrono::{DateTime, Utc};
-
 impl HubSpot {
     /// Merges two contacts and answers the id of the survivor: a new record, to which both old ids lead, or by
     /// [`HubSpot::merge_keeps_primary`] the primary one. Neither is archived.
     pub fn merge(&self, primary: &str, secondary: &str) -> Option<String> {
         let now = self.now();
-        let mut state = self.state();
-        let winner = Arc::clone(state.contacts.row(primary)?);
-        let loser = Arc::clone(state.contacts.row(secondary)?);
-        if winner.key == loser.key {
-            return None;
-        }
-        let mut value = joined(&winner.value, &loser.value);
-        let olds = if state.levers.merge_keeps_primary { vec![loser.key] } else { vec![winner.key, loser.key] };
-        value.merged.extend(olds.iter().map(|old| (*old, now)));
-        value.merged.sort_unstable();
-        let key = survive(&mut state, &winner, &loser, value, now);
-        for old in olds {
-            state.contacts.lead(old, key);
-            state.change(old, Author::Person, Stamp::Stays, now, |contact| {
-                contact.company = None;
-                contact.others.clear();
-            });
-            if state.levers.merged_in_bin {
-                state.contacts.archive(old, now);
-            } else {
-                state.contacts.purge(old, now);
-            }
-        }
-        Some(key.to_string())
+        merge(&mut self.state(), primary, secondary, now).map(|key| key.to_string())
     }
+}
+
+/// Merges two contacts and answers the key of the survivor.
+pub fn merge(state: &mut State, primary: &str, secondary: &str, now: DateTime<Utc>) -> Option<u64> {
+    let winner = Arc::clone(state.contacts.row(primary)?);
+    let loser = Arc::clone(state.contacts.row(secondary)?);
+    if winner.key == loser.key {
+        return None;
+    }
+    let mut value = joined(&winner.value, &loser.value);
+    let olds = if state.levers.merge_keeps_primary { vec![loser.key] } else { vec![winner.key, loser.key] };
+    value.merged.extend(olds.iter().map(|old| (*old, now)));
+    value.merged.sort_unstable();
+    let key = survive(state, &winner, &loser, value, now);
+    for old in olds {
+        state.contacts.lead(old, key);
+        if state.levers.merged_in_bin {
+            state.untie(old, now);
+            state.contacts.archive(old, now);
+        } else {
+            state.purge(old, now);
+        }
+    }
+    Some(key)
 }
 
 fn survive(state: &mut State, winner: &Row<Contact>, loser: &Row<Contact>, value: Contact, now: DateTime<Utc>) -> u64 {
@@ -67,8 +68,11 @@ fn joined(winner: &Contact, loser: &Contact) -> Contact {
     for (name, held) in &loser.held {
         value.held.entry(name.clone()).or_insert_with(|| held.clone());
     }
-    let ties = loser.others.iter().filter(|tie| !winner.others.iter().any(|known| known.company == tie.company));
-    value.others.extend(ties.cloned());
+    for tie in &loser.others {
+        if Some(tie.company) != value.company && !value.others.iter().any(|known| known.company == tie.company) {
+            value.others.push(tie.clone());
+        }
+    }
     let mut emails: Vec<String> = loser.person.email.iter().chain(&loser.more_emails).cloned().collect();
     emails.retain(|email| Some(email) != value.person.email.as_ref() && !value.more_emails.contains(email));
     value.more_emails.extend(emails);

@@ -168,12 +168,7 @@ impl HubSpot {
     pub fn purge(&self, id: &str) -> bool {
         let now = self.now();
         let mut state = self.state();
-        let Some(key) = state.contacts.row(id).map(|row| row.key) else { return false };
-        state.change(key, Author::Person, Stamp::Stays, now, |contact| {
-            contact.company = None;
-            contact.others.clear();
-        });
-        state.contacts.purge(key, now)
+        state.contacts.row(id).map(|row| row.key).is_some_and(|key| state.purge(key, now))
     }
 
     /// The ids of all contacts outside the recycle bin, hidden ones included, oldest first.
@@ -205,6 +200,7 @@ impl HubSpot {
 mod tests {
     use super::*;
     use crate::sandbox::hubspot::bench::{CONTACTS, employed, get, ids, pass, portal, search, window};
+    use crate::sandbox::people::Phone;
 
     async fn changed(hubspot: &HubSpot) -> Vec<String> {
         let (_, body) = search(hubspot, &window(1, 1_000_000_000, "0")).await;
@@ -214,10 +210,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_date_moves_with_what_was_typed_and_with_nothing_else() {
         let hubspot = portal();
-        let id = hubspot.add(&employed());
+        let phone = Some(Phone::new("08-123 45 67", "+4681234567"));
+        let id = hubspot.add(&Person { phone, ..employed() });
         pass(10).await;
         assert!(hubspot.recalculate(&id, "investor_class", "A") && hubspot.set(&id, "country", ""));
-        assert!(hubspot.edit(&id, |_| ()) && !hubspot.set(&id, "nonsense", "x"));
+        // The number as typed stays, what HubSpot makes of it does not.
+        let another = |person: &mut Person| person.phone.iter_mut().for_each(|phone| phone.e164.push('0'));
+        assert!(hubspot.edit(&id, |_| ()) && hubspot.edit(&id, another) && !hubspot.set(&id, "nonsense", "x"));
         assert_eq!(hubspot.value(&id, "investor_class").as_deref(), Some("A"));
         assert_eq!(changed(&hubspot).await, Vec::<String>::new());
         for (property, value) in [("country", "Sverige"), ("hs_language", "sv-se"), ("email", "x@y.example")] {
@@ -225,6 +224,17 @@ mod tests {
             assert_eq!((hubspot.value(&id, property).as_deref(), changed(&hubspot).await.len()), (Some(value), 1));
         }
         assert_eq!(hubspot.person(&id).unwrap().email.as_deref(), Some("x@y.example"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whom_no_list_shows_can_be_read_all_the_same() {
+        let hubspot = portal();
+        let [one, two] = [0, 1].map(|_| hubspot.add(&employed()));
+        hubspot.hide_from_lists(&one, true);
+        assert_eq!(ids(&get(&hubspot, CONTACTS).await.1), [&two]);
+        assert_eq!(get(&hubspot, &format!("{CONTACTS}/{one}")).await.0, 200);
+        hubspot.hide_from_lists(&one, false);
+        assert_eq!(ids(&get(&hubspot, CONTACTS).await.1), [&one, &two]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 //! It must not know paths, tokens or rates.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
@@ -86,7 +87,9 @@ pub fn list<T: Object>(
         keys.filter_map(|key| store.table.get(*key, now)).take(limit + 1).collect()
     } else {
         let rows = store.table.by_key(reading.after.., now);
-        rows.filter(|row| row.deleted.is_none()).take(limit + 1).collect()
+        let listed =
+            |row: &&Arc<Row<T>>| row.deleted.is_none() && !(T::TYPE_ID == "0-1" && levers.unlisted.contains(&row.key));
+        rows.filter(listed).take(limit + 1).collect()
     };
     let shape = Shape::new(store, &reading.properties, &reading.with_history);
     let results: Vec<Json> = rows.iter().take(limit).map(|row| show(&shape, row, reading, &companies)).collect();

@@ -46,6 +46,8 @@ pub struct Levers {
     pub restore_moves_stamp: bool,
     /// Whether another primary company gives the contact a new date.
     pub primary_moves_stamp: bool,
+    /// Keys of contacts that no list shows.
+    pub unlisted: BTreeSet<u64>,
     /// Properties without which a contact cannot be written, by the rules that 2026-09 enforces.
     pub required: BTreeSet<String>,
 }
@@ -62,6 +64,7 @@ impl Default for Levers {
             merged_in_bin: false,
             restore_moves_stamp: false,
             primary_moves_stamp: true,
+            unlisted: BTreeSet::new(),
             required: BTreeSet::new(),
         }
     }
@@ -156,6 +159,20 @@ impl State {
     pub fn tie(&mut self, key: u64, now: DateTime<Utc>, change: impl FnOnce(&mut Contact)) -> bool {
         let stamp = if self.levers.primary_moves_stamp { Stamp::IfChanged } else { Stamp::Stays };
         self.change(key, Author::Person, stamp, now, change)
+    }
+
+    /// Takes a contact away for good, with its ties.
+    pub fn purge(&mut self, key: u64, now: DateTime<Utc>) -> bool {
+        self.untie(key, now);
+        self.contacts.purge(key, now)
+    }
+
+    /// Leaves a contact that is about to go without ties.
+    pub fn untie(&mut self, key: u64, now: DateTime<Utc>) {
+        self.change(key, Author::Person, Stamp::Stays, now, |contact| {
+            contact.company = None;
+            contact.others.clear();
+        });
     }
 
     /// The contacts of a company, oldest first.

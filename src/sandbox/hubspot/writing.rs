@@ -65,12 +65,13 @@ pub fn batch_update(state: &mut State, body: &[u8], version: Version, now: DateT
         return Err(Refusal::invalid(message).context(json!({"ids": [twice]})));
     }
     if inputs.iter().any(|input| input.id_property.is_some()) {
-        return Err(Refusal::invalid("non-unique property"));
+        return Err(Refusal::invalid("Unable to perform update/upsert by non-unique 0-1 property"));
     }
     let traces: Vec<&String> = inputs.iter().filter_map(|input| input.trace.as_ref()).collect();
     let traced = traces.len() == inputs.len() && repeated(traces.into_iter()).is_none();
-    let faults: Vec<Vec<Fault>> =
-        inputs.iter().map(|input| faults(state, &input.id, &input.properties, version)).collect();
+    let mut claimed = BTreeMap::new();
+    let mut check = |input: &Input| faults(state, &input.id, &input.properties, version, &mut claimed);
+    let faults: Vec<Vec<Fault>> = inputs.iter().map(&mut check).collect();
     if !traced && faults.iter().any(|faults| !faults.is_empty()) {
         return Err(refusal(&faults.into_iter().flatten().collect::<Vec<_>>()));
     }
@@ -103,7 +104,7 @@ pub fn update(
     now: DateTime<Utc>,
 ) -> Result<Response, Refusal> {
     let Single { properties } = serde_json::from_slice(body).map_err(|_| Refusal::invalid("Invalid input JSON"))?;
-    let faults = faults(state, id, &properties, version);
+    let faults = faults(state, id, &properties, version, &mut BTreeMap::new());
     if !faults.is_empty() {
         return Err(refusal(&faults));
     }
@@ -127,7 +128,7 @@ fn write(state: &mut State, id: &str, values: &BTreeMap<String, String>, now: Da
     for (name, text) in values {
         let property = state.contacts.definitions.find(name)?;
         let before = property.get(state.contacts.table.row(key)?);
-        property.set(&mut contact, Some(written(property, before, text)));
+        property.set(&mut contact, Some(written(property, before.as_deref(), text)));
     }
     state.change(key, Author::Client, Stamp::IfChanged, now, |held| *held = contact);
     let names: Vec<String> = values.keys().cloned().collect();
@@ -136,7 +137,7 @@ fn write(state: &mut State, id: &str, values: &BTreeMap<String, String>, now: Da
 }
 
 /// A `;` in front adds to the choices that are there instead of replacing them.
-fn written(property: &Property<Contact>, before: Option<String>, text: &str) -> String {
+fn written(property: &Property<Contact>, before: Option<&str>, text: &str) -> String {
     let Some(more) = text.strip_prefix(';').filter(|_| property.kind == Kind::Choices) else { return text.to_owned() };
     let mut all: Vec<String> = before.iter().flat_map(|before| before.split(';')).map(str::to_owned).collect();
     for one in more.split(';').filter(|one| !one.is_empty()) {
@@ -147,14 +148,25 @@ fn written(property: &Property<Contact>, before: Option<String>, text: &str) -> 
     all.join(";")
 }
 
-fn faults(state: &State, id: &str, values: &BTreeMap<String, String>, version: Version) -> Vec<Fault> {
-    let wrong = values.iter().filter_map(|(name, text)| {
-        let (code, message) = match state.contacts.definitions.find(name) {
-            None => ("PROPERTY_DOESNT_EXIST", format!("Property \"{name}\" does not exist")),
-            Some(property) => fault(property, text)?,
+/// Unique values that were asked for, by property and value, with the key of the contact they are for.
+type Claimed = BTreeMap<(String, String), u64>;
+
+fn faults(
+    state: &State,
+    id: &str,
+    values: &BTreeMap<String, String>,
+    version: Version,
+    claimed: &mut Claimed,
+) -> Vec<Fault> {
+    let key = state.contacts.surviving(key_of(id));
+    let mut wrong = Vec::new();
+    for (name, text) in values {
+        let found = match state.contacts.definitions.find(name) {
+            None => Some(("PROPERTY_DOESNT_EXIST", format!("Property \"{name}\" does not exist"))),
+            Some(property) => fault(property, text).or_else(|| taken(state, property, text, key, claimed)),
         };
-        Some(Fault { code, name: name.clone(), message })
-    });
+        wrong.extend(found.map(|(code, message)| Fault { code, name: name.clone(), message }));
+    }
     let unmet = state.contacts.row(id).filter(|_| version == Version::September).into_iter().flat_map(|row| {
         let lacks = |name: &&String| !holds(state, row, name, values);
         state.levers.required.iter().filter(lacks).map(|name| {
@@ -162,7 +174,27 @@ fn faults(state: &State, id: &str, values: &BTreeMap<String, String>, version: V
             Fault { code: "REQUIRED_PROPERTY", name: name.clone(), message }
         })
     });
-    wrong.chain(unmet).collect()
+    wrong.extend(unmet);
+    wrong
+}
+
+/// Why a unique value cannot be this contact's: another holds it, or an input before asked for it.
+fn taken(
+    state: &State,
+    property: &Property<Contact>,
+    text: &str,
+    key: u64,
+    claimed: &mut Claimed,
+) -> Option<(&'static str, String)> {
+    if !property.unique || text.is_empty() {
+        return None;
+    }
+    let rows = state.contacts.table.keys().into_iter().filter_map(|key| state.contacts.table.row(key));
+    let mut holders = rows.filter(|row| row.deleted.is_none() && property.get(row).as_deref() == Some(text));
+    let holder = holders.next().map(|row| row.key);
+    let first = *claimed.entry((property.name.to_string(), text.to_owned())).or_insert(key);
+    let other = holder.into_iter().chain([first]).find(|other| *other != key)?;
+    Some(("CONFLICTING_UNIQUE_VALUE", format!("{text} is the value of {} of contact {other} already", property.name)))
 }
 
 fn holds(state: &State, row: &Row<Contact>, name: &str, values: &BTreeMap<String, String>) -> bool {
@@ -232,6 +264,7 @@ mod tests {
 
     use super::*;
     use crate::sandbox::hubspot::bench::{CONTACTS, at, employed, get, ids, portal, post, send};
+    use crate::sandbox::hubspot::contact::PROPSTREET_ID;
     use crate::sandbox::hubspot::model::HubSpot;
 
     #[tokio::test(start_paused = true)]
@@ -342,5 +375,20 @@ mod tests {
         assert_eq!(send(&hubspot, Method::PATCH, &newest, &body).await.0, 200);
         assert_eq!(send(&hubspot, Method::DELETE, &path, &Json::Null).await.0, 204);
         assert_eq!(get(&hubspot, &path).await.0, 404);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_unique_value_is_one_contacts_alone() {
+        let hubspot = portal();
+        let [one, two] = [0, 1].map(|_| hubspot.add(&employed()));
+        hubspot.set_unique(PROPSTREET_ID, true);
+        let input = |id: &str| json!({"id": id, "properties": {PROPSTREET_ID: "7"}});
+        let (status, body) = update(&hubspot, json!([input(&one), input(&two)])).await;
+        assert_eq!((status, &body["errors"][0]["code"]), (400, &json!("CONFLICTING_UNIQUE_VALUE")));
+        assert_eq!(update(&hubspot, json!([input(&one)])).await.0, 200);
+        assert_eq!(update(&hubspot, json!([input(&one)])).await.0, 200, "its own");
+        assert_eq!(update(&hubspot, json!([input(&two)])).await.0, 400);
+        hubspot.delete(&one);
+        assert_eq!(update(&hubspot, json!([input(&two)])).await.0, 200);
     }
 }
