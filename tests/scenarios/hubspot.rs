@@ -40,7 +40,7 @@ async fn cost(parts: &Parts, hubspot: &HubSpot) -> (u64, SourceReport) {
     (hubspot.requests().total - before, report)
 }
 
-fn people(hubspot: &HubSpot, many: usize) -> Vec<String> {
+pub fn people(hubspot: &HubSpot, many: usize) -> Vec<String> {
     let someone = |n| person("Anna", &format!("Berg{n}"), &format!("a{n}@berg.example"));
     (0..many).map(|n| hubspot.add(&someone(n))).collect()
 }

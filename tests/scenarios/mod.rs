@@ -7,6 +7,7 @@ mod daemon;
 mod departures;
 mod guards;
 mod hubspot;
+mod hubspot_day;
 mod identity;
 mod merges;
 mod outages;
