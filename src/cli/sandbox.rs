@@ -118,6 +118,7 @@ pub(in crate::cli) fn write_config(folder: &Path, served: &Served) -> io::Result
 fn config(folder: &Path, served: &Served) -> String {
     format!(
         r#"# A configuration for the look-alikes. Their people's phones are Swedish where no country code says otherwise.
+# A line behind # is something else to try; of two lines with one key, one may stand.
 [propstreet]
 base_url = "{propstreet}"
 auth = {{ kind = "client_credentials", client_id = "{pid}", client_secret = "{psecret}" }}
@@ -136,8 +137,11 @@ region = "SE"
 kind = "hubspot"
 base_url = "{hubspot}"
 auth = {{ kind = "token", token = "{htoken}" }}
+# auth = {{ kind = "oauth_refresh", client_id = "{hid}", client_secret = "{hsecret}", refresh_token = "{hrefresh}" }}
 first_run = "backfill"
 region = "SE"
+# write_back = {{ field = "propstreet_contact_id" }}
+# on_delete = "tag"
 
 [sources.pipedrive]
 kind = "pipedrive"
@@ -155,6 +159,9 @@ region = "SE"
         ssecret = credentials::SALESFORCE_CLIENT_SECRET,
         hubspot = served.hubspot,
         htoken = credentials::HUBSPOT_TOKEN,
+        hid = credentials::HUBSPOT_CLIENT_ID,
+        hsecret = credentials::HUBSPOT_CLIENT_SECRET,
+        hrefresh = credentials::HUBSPOT_REFRESH_TOKEN,
         pipedrive = served.pipedrive,
         ptoken = credentials::PIPEDRIVE_TOKEN,
     )

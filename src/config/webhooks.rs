@@ -1,6 +1,6 @@
 //! The `[webhooks]` section, and what a source says of its own. Either is of no use without the other.
 
-use config::ValueKind;
+use config::{Value, ValueKind};
 use url::Url;
 
 use crate::bell::Settings;
@@ -40,6 +40,7 @@ fn public_url(section: &Section<'_>, text: &str) -> Option<String> {
         Ok(url) if url.scheme() != "https" => Some("is not https://, and HubSpot calls no other"),
         Ok(url) if !url.username().is_empty() || url.password().is_some() => Some("holds a user or password"),
         Ok(url) if url.query().is_some() || url.fragment().is_some() => Some("has a query or a fragment"),
+        Ok(url) if leads_to_a_source(section, &url) => Some("is the address of one source"),
         Ok(_) => None,
     };
     if let Some(what) = fault {
@@ -49,10 +50,23 @@ fn public_url(section: &Section<'_>, text: &str) -> Option<String> {
     Some(text.trim_end_matches('/').to_owned())
 }
 
+/// What is copied whole from the CRM's settings: every call would be refused, as signed for another address.
+fn leads_to_a_source(section: &Section<'_>, url: &Url) -> bool {
+    let path = url.path().trim_end_matches('/');
+    sources(section).any(|(name, _)| path.ends_with(&format!("/{KEY}/{name}")))
+}
+
 fn some_source_has_them(section: &Section<'_>) -> bool {
-    let root = section.document().root();
-    let Some(ValueKind::Table(sources)) = root.value("sources").map(|sources| &sources.kind) else { return false };
-    sources.values().any(|source| matches!(&source.kind, ValueKind::Table(keys) if keys.contains_key(KEY)))
+    sources(section).any(|(_, source)| matches!(&source.kind, ValueKind::Table(keys) if keys.contains_key(KEY)))
+}
+
+fn sources<'a>(section: &Section<'a>) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    match section.document().root().value("sources").map(|sources| &sources.kind) {
+        Some(ValueKind::Table(sources)) => Some(sources.iter()),
+        _ => None,
+    }
+    .into_iter()
+    .flatten()
 }
 
 /// Reads how a source's webhooks prove themselves, where it has any.
@@ -170,6 +184,7 @@ mod tests {
             "https://me@hooks.example.com",
             "https://x.example/?a",
             "https://x.example/#a",
+            "https://x.example/webhooks/hubspot/",
         ] {
             let webhooks = WEBHOOKS.replace("https://Hooks.Example.com/in/", url);
             assert!(faults(&webhooks, SECRET, "").contains("webhooks.public_url: "), "{url}");

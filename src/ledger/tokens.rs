@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Seek, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -65,7 +65,11 @@ struct Kept {
 impl Turn {
     fn take(path: PathBuf, configured: &SecretString) -> Result<Option<Self>, LedgerError> {
         let failed = |verb: &str| LedgerError::io(format!("{verb} {}", path.display()));
-        let lock = writable().create(true).open(beside(&path, "lock")).map_err(failed("lock"))?;
+        let lock = match make(&beside(&path, "lock")) {
+            Err(there) if there.kind() == ErrorKind::AlreadyExists => writable().open(beside(&path, "lock")),
+            made => made,
+        };
+        let lock = lock.map_err(failed("lock"))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -79,7 +83,7 @@ impl Turn {
         let place = beside(&path, "new");
         // One that a dead process left might be readable by others.
         let _ = std::fs::remove_file(&place);
-        let mut draft = writable().create_new(true).open(&place).map_err(failed("write"))?;
+        let mut draft = make(&place).map_err(failed("write"))?;
         draft.write_all(&[b' '; ROOM]).and_then(|()| draft.sync_all()).map_err(failed("write"))?;
         Ok(Some(Self { path, newest, descends_from, draft, _lock: lock }))
     }
@@ -108,8 +112,7 @@ impl Turn {
         self.draft.rewind().and_then(|()| self.draft.write_all(&text)).map_err(failed("write"))?;
         self.draft.sync_all().map_err(failed("write"))?;
         std::fs::rename(beside(&self.path, "new"), &self.path).map_err(failed("write"))?;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("keep"))
+        File::open(folder_of(&self.path)).and_then(|folder| folder.sync_all()).map_err(failed("keep"))
     }
 }
 
@@ -125,6 +128,21 @@ fn writable() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true).truncate(false).mode(0o600);
     options
+}
+
+/// Makes a file that was not there, and gives it to the owner of its folder. An administrator who looks with `doctor` as
+/// root logs in, too, and what that leaves would shut out the user who syncs. Nobody else can give files away, nor needs to.
+fn make(path: &Path) -> std::io::Result<File> {
+    let file = writable().create_new(true).open(path)?;
+    let owner = folder_of(path).metadata()?;
+    if file.metadata()?.uid() != owner.uid() {
+        let _ = fchown(&file, Some(owner.uid()), Some(owner.gid()));
+    }
+    Ok(file)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// What was kept, if anything was.
@@ -179,6 +197,20 @@ mod tests {
 
         async fn rotate(&self, configured: &str, newest: &str) {
             self.turn(configured).await.unwrap().unwrap().keep(newest.into()).await.unwrap();
+        }
+    }
+
+    /// Only root can try this: everyone else's files are their own.
+    #[tokio::test]
+    async fn what_root_leaves_belongs_to_the_owner_of_the_folder() {
+        let place = Place::new();
+        if std::os::unix::fs::chown(place.0.path(), Some(4_321), Some(4_322)).is_err() {
+            return;
+        }
+        place.rotate("r1", "r2").await;
+        for file in ["ledger.db.tokens.hubspot", "ledger.db.tokens.hubspot.lock"] {
+            let owner = place.0.path().join(file).metadata().unwrap();
+            assert_eq!((owner.uid(), owner.gid()), (4_321, 4_322), "{file}");
         }
     }
 

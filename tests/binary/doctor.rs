@@ -134,6 +134,17 @@ fn a_field_that_is_hidden_is_told_once() {
     assert!(text.contains("ok     salesforce     answers"), "what was well before is told as well: {text}");
 }
 
+/// HubSpot leaves out what it does not know, and answers as if nothing were amiss.
+#[test]
+fn whom_no_sync_would_read_nobody_calls_readable() {
+    let stage = Stage::new(87, 1);
+    stage.sandbox.hubspot.archive_property("jobtitle");
+    let (ran, text) = found(&stage);
+    assert_eq!((ran.code, text.matches("the map reads jobtitle").count()), (Some(3), 1), "{text}");
+    assert!(!text.contains("hubspot        people can be read"), "{text}");
+    assert!(text.contains("pipedrive      people can be read"), "{text}");
+}
+
 #[test]
 fn a_wrong_configuration_is_listed_fault_by_fault_and_the_ledger_is_looked_at_all_the_same() {
     let stage = Stage::new(84, 1);

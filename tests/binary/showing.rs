@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 use std::process::ChildStdout;
 
+use propsync::sandbox::credentials;
 use serde_json::Value;
 
 use crate::binary::stage::{Running, Stage, shown};
@@ -86,6 +87,15 @@ fn the_sandbox_serves_another_process_until_it_is_told_to_end() {
     let again = stage.finish(&mut stage.bare(&["sync", "--json", "--config", &config]));
     assert_eq!(sum(&again.document(), "created"), 0, "{again:?}");
     assert_eq!(books(&again.document()).len(), 3);
+
+    let written = std::fs::read_to_string(&config).expect("a configuration");
+    let (token, to_try) =
+        (format!("auth = {{ kind = \"token\", token = \"{}\" }}\n", credentials::HUBSPOT_TOKEN), "\n# ");
+    assert!(written.contains(&token) && written.matches(to_try).count() > 2, "{written}");
+    let tried = written.replace(&token, "").replace("# auth", "auth").replace("# write_back", "write_back");
+    std::fs::write(&config, tried.replace("# on_delete", "on_delete")).expect("a configuration");
+    let sync = stage.finish(&mut stage.bare(&["sync", "hubspot", "--json", "--config", &config]));
+    assert_eq!(sync.code, Some(0), "what it offers to try can be tried: {sync:?}");
 
     sandbox.signal("TERM");
     let ended = stage.end(sandbox);

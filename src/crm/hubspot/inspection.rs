@@ -77,11 +77,11 @@ fn missing(mapped: &str, objects: &str, name: &str, hubspot: &HubSpot, propertie
         |property: &Property| property.label.as_deref().is_some_and(|label| label.eq_ignore_ascii_case(name));
     let by_label = properties.iter().filter(|(_, property)| labelled(property)).map(|(name, _)| name.as_str()).min();
     let meant = by_label.or_else(|| nearest(name, properties.keys().map(String::as_str)));
-    let hint = meant.map(|meant| format!("did you mean {}? ", as_mapped(objects, meant))).unwrap_or_default();
+    let hint = meant.map(|meant| format!("did you mean {}? If not, ", as_mapped(objects, meant))).unwrap_or_default();
     Finding::fault(
         what,
         format!(
-            "{hint}Correct the map (a rule takes the internal name that the property's settings show), bring the property \
+            "{hint}correct the map (a rule takes the internal name that the property's settings show), bring the property \
              back, or mark the rule `optional = true`; sensitive data is shown with scopes of its own alone"
         ),
     )
@@ -90,7 +90,7 @@ fn missing(mapped: &str, objects: &str, name: &str, hubspot: &HubSpot, propertie
 fn calculated(mapped: &str) -> Finding {
     Finding::note(
         format!("{mapped} is calculated: its changes move no stamp"),
-        "count on the nightly sweep, which compares it, or map a property that is stored",
+        "count on the daily sweep, which compares it, or map a property that is stored",
     )
 }
 
@@ -286,7 +286,7 @@ mod tests {
         };
         for (change, words) in [
             (json!({"calculated": true}), "its changes move no stamp"),
-            (json!({"fieldType": "calculation_equation"}), "nightly sweep"),
+            (json!({"fieldType": "calculation_equation"}), "daily sweep"),
             (json!({"fieldType": "html"}), "HTML tags"),
         ] {
             let (_, hubspot) = open(&["score"], &[], None, [defined(&[with(change.clone())])]);

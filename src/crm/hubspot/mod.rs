@@ -8,8 +8,9 @@
 //!
 //! Where things are. What changed: `changes` (a window, first of contacts and then of the people of companies that were
 //! `touched`), by `search`. Everyone: `everyone` (a backfill, a sweep with its recycle bin). Both stand at a `place`. By id:
-//! `records`, with `companies` and the `associations` that lead to them. What there is to read: `definitions`. How:
-//! `auth`, `limits`, `portal`, `wire` (its JSON).
+//! `records`, with `companies` and the `associations` that lead to them. What there is to read: `definitions`, and whether
+//! the map fits: `inspection`. Propstreet's id goes back by `writing`, and `webhook` knows HubSpot's calls. How: `auth`,
+//! `limits`, `portal`, `wire` (its JSON), `refusal` (its words for no).
 
 mod associations;
 mod auth;

@@ -43,7 +43,7 @@ impl Refused {
             Self::Ended => "the token has ended: make a new one, and write it into auth",
             Self::Unreadable => {
                 "what is sent is no access token of HubSpot's, but cut off, mistyped or another kind of key: copy the \
-                 service key or the private app's access token anew"
+                 service key or the app's access token anew"
             }
             Self::Unknown => {
                 "the token was revoked or replaced, its app was uninstalled, or it is mistyped: copy it anew, or make \
