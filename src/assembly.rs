@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use secrecy::SecretString;
 use url::Url;
 
@@ -32,6 +32,14 @@ pub struct Parts {
     pub engine: Engine,
     /// The configured sources, in the order of their names.
     pub sources: Vec<Source>,
+}
+
+impl Parts {
+    /// Ends well: hears out a login that is under way, then closes the ledger.
+    pub async fn close(&self) {
+        join_all(self.sources.iter().map(|source| source.crm.leave())).await;
+        self.engine.ledger.clone().close().await;
+    }
 }
 
 /// The upstreams, wired without a ledger: enough to look at them, and nothing can be written.
@@ -211,7 +219,6 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Mutex;
 
-    use futures_util::future::join_all;
     use tempfile::TempDir;
 
     use super::*;

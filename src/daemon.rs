@@ -116,7 +116,7 @@ impl Daemon {
             signal = signalled() => signal,
         };
         let ended = tokio::select! {
-            () = self.parts.engine.ledger.clone().close() => Ended::Cleanly(signal),
+            () = self.parts.close() => Ended::Cleanly(signal),
             second = signalled() => Ended::AtOnce(second),
         };
         tracing::info!("propsync ends: what was settled is kept");

@@ -57,7 +57,7 @@ async fn sync(global: &Global, arguments: &Sync) -> Result<SyncReport, Failure> 
         signal = signalled() => Err(interrupted(signal.unwrap_or(Exit::Terminated))),
     };
     drop(counted);
-    parts.engine.ledger.close().await;
+    parts.close().await;
     result.iter().flat_map(|report| &report.sources).for_each(SourceReport::log);
     result
 }

@@ -122,6 +122,13 @@ impl Tokens {
             Kind::Fetched(logins) => Logins::log_in(logins, Some(stale.clone())).await,
         }
     }
+
+    /// Returns when no login is under way any more.
+    pub async fn settled(&self) {
+        if let Kind::Fetched(logins) = &self.0 {
+            drop(logins.state.lock().await);
+        }
+    }
 }
 
 impl Logins {
@@ -246,6 +253,17 @@ mod tests {
         assert!(waited.is_err());
         clock.sleep(Duration::from_secs(2)).await;
         assert_eq!(tokens.current().await.unwrap().secret.expose_secret(), "token-1");
+        assert_eq!(made.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_leaves_can_wait_for_the_login_that_is_under_way() {
+        let (tokens, made, clock) = tokens(None, 10, None);
+        tokens.settled().await;
+        let waited = tokio::time::timeout(Duration::from_millis(100), tokens.current()).await;
+        let before = clock.instant();
+        tokens.settled().await;
+        assert_eq!((waited.is_err(), before.elapsed()), (true, Duration::from_millis(900)));
         assert_eq!(made.load(Ordering::SeqCst), 1);
     }
 

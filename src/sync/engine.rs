@@ -11,6 +11,7 @@ use crate::mapping::Mapper;
 use crate::sync::destination::ContactDestination;
 use crate::sync::index::IndexKeeper;
 use crate::sync::locks::Locks;
+use crate::sync::notes::Notes;
 use crate::sync::source::ContactSource;
 
 /// What to do when an address belongs to a contact that is not provably the same person.
@@ -101,6 +102,7 @@ pub struct Engine {
     pub(super) email_locks: Locks<KeyedHash>,
     /// By source: who counts who has left.
     pub(super) leaving_locks: Locks<String>,
+    pub(super) notes: Notes,
 }
 
 impl Engine {
@@ -115,6 +117,7 @@ impl Engine {
     ) -> Self {
         let index = IndexKeeper::new(clock.clone(), rules.clone());
         let (ref_locks, email_locks, leaving_locks) = (Locks::default(), Locks::default(), Locks::default());
-        Self { ledger, destination, rules, policy, clock, dice, index, ref_locks, email_locks, leaving_locks }
+        let notes = Notes::default();
+        Self { ledger, destination, rules, policy, clock, dice, index, ref_locks, email_locks, leaving_locks, notes }
     }
 }

@@ -11,6 +11,7 @@ pub mod index;
 mod leaving;
 pub mod locks;
 mod merge;
+mod notes;
 pub mod pass;
 pub mod patience;
 mod questions;

@@ -161,7 +161,7 @@ impl<'a> Sync<'a> {
         self.engine.refuse_rebound(&subject, &is).await?;
         let findings = self.patiently(|| self.source.crm.inspect()).await?;
         let (faults, notes): (Vec<Finding>, _) = findings.into_iter().partition(|found| found.weight == Weight::Fault);
-        for Finding { what, remedy, .. } in notes {
+        for Finding { what, remedy, .. } in self.engine.notes.news(&self.source.name, notes) {
             tracing::warn!(source = self.source.name, what, remedy, "noted");
         }
         if !faults.is_empty() {

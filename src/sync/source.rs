@@ -59,6 +59,12 @@ pub trait ContactSource: Send + Sync {
         None
     }
 
+    /// Waits for what must not be cut off when the process ends: the answer to a login may hold the only refresh token
+    /// that still works.
+    fn leave(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// The way to write Propstreet's ids into a field of the CRM, where one is configured.
     fn field(&self) -> Option<&dyn PropstreetIdField> {
         None

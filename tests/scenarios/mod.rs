@@ -8,6 +8,7 @@ mod departures;
 mod guards;
 mod hubspot;
 mod hubspot_day;
+mod hubspot_org;
 mod identity;
 mod merges;
 mod outages;

@@ -6,7 +6,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use ::http::HeaderMap;
+use ::http::{HeaderMap, StatusCode};
 
 use crate::crm::budget::{self, Owner};
 use crate::crm::hubspot::refusal::Refused;
@@ -77,6 +77,30 @@ pub(super) fn judging(zone: Zone, renews: bool) -> Judge {
     Judge::from(move |response: &Response| judge(response, &zone, renews))
 }
 
+/// How the answers to searches are judged. Their limit of a second is theirs alone: whoever searches waits for it, and
+/// nobody else does.
+pub(super) fn judging_searches(others: &Judge) -> Judge {
+    let others = others.clone();
+    let judge = move |response: &Response| match is_of_a_second(response) {
+        true => Verdict::Refused,
+        false => others.verdict(response),
+    };
+    Judge::from(judge)
+}
+
+fn is_of_a_second(response: &Response) -> bool {
+    let words = limit(response);
+    response.status() == StatusCode::TOO_MANY_REQUESTS
+        && words.contains("secondly")
+        && !["daily", "ten_secondly"].iter().any(|other| words.contains(other))
+}
+
+/// Which limit a 429 is about: its policy, and its sentence where that is left out.
+fn limit(response: &Response) -> String {
+    let error = wire::ErrorBody::of(response);
+    format!("{} {}", error.policy_name, error.message).to_lowercase()
+}
+
 /// 429 is one of three limits, told apart by `policyName`; some statuses are HubSpot's own.
 /// <https://developers.hubspot.com/docs/api-reference/error-handling>
 fn judge(response: &Response, zone: &Zone, renews: bool) -> Verdict {
@@ -84,8 +108,7 @@ fn judge(response: &Response, zone: &Zone, renews: bool) -> Verdict {
     let asked = verdict::retry_after(response.headers());
     match response.status().as_u16() {
         429 => {
-            let error = wire::ErrorBody::of(response);
-            let words = format!("{} {}", error.policy_name, error.message).to_lowercase();
+            let words = limit(response);
             if words.contains("daily") {
                 let midnight = zone.until_midnight(verdict::date(response.headers()));
                 Verdict::Exhausted { until: asked.map_or(midnight, |asked| asked.max(midnight)) }
@@ -93,9 +116,6 @@ fn judge(response: &Response, zone: &Zone, renews: bool) -> Verdict {
                 let window = number(response.headers(), "x-hubspot-ratelimit-interval-milliseconds");
                 let window = window.map_or(Duration::from_secs(10), Duration::from_millis).min(HOUR);
                 Verdict::Retry { after: Some(asked.unwrap_or(window)) }
-            } else if words.contains("secondly") {
-                // The limit of searches alone: whoever searches waits, and nobody else.
-                Verdict::Refused
             } else {
                 Verdict::Retry { after: Some(asked.unwrap_or(Duration::from_secs(1))) }
             }
@@ -121,7 +141,7 @@ mod tests {
     use super::*;
     use crate::crm::script::{answer, undated, with};
 
-    fn limit(policy: &str, message: &str) -> String {
+    fn told(policy: &str, message: &str) -> String {
         json!({"policyName": policy, "message": message}).to_string()
     }
 
@@ -164,12 +184,11 @@ mod tests {
             (207, r#"{"results":[]}"#.to_owned(), Verdict::Fine),
             (200, "<html>".to_owned(), Verdict::Ambiguous),
             (200, String::new(), Verdict::Ambiguous),
-            (429, limit("SECONDLY", "You have reached your secondly limit."), Verdict::Refused),
-            (429, limit("", "You have reached your secondly limit."), Verdict::Refused),
-            (429, limit("TEN_SECONDLY_ROLLING", "You have reached your ten_secondly_rolling limit."), retry(10)),
-            (429, limit("", "You have reached your ten_secondly_rolling limit."), retry(10)),
-            (429, limit("DAILY", ""), Verdict::Exhausted { until: HOUR }),
-            (429, limit("", "You have reached your daily limit."), Verdict::Exhausted { until: HOUR }),
+            (429, told("SECONDLY", "You have reached your secondly limit."), retry(1)),
+            (429, told("TEN_SECONDLY_ROLLING", "You have reached your ten_secondly_rolling limit."), retry(10)),
+            (429, told("", "You have reached your ten_secondly_rolling limit."), retry(10)),
+            (429, told("DAILY", ""), Verdict::Exhausted { until: HOUR }),
+            (429, told("", "You have reached your daily limit."), Verdict::Exhausted { until: HOUR }),
             (429, "<html>".to_owned(), retry(1)),
             (429, String::new(), retry(1)),
             (423, String::new(), retry(2)),
@@ -193,6 +212,22 @@ mod tests {
     }
 
     #[test]
+    fn the_limit_of_a_second_pauses_searches_alone() {
+        let searches = judging_searches(&judging(Zone::default(), false));
+        for (status, body, expected) in [
+            (429, told("SECONDLY", "You have reached your secondly limit."), Verdict::Refused),
+            (429, told("", "You have reached your secondly limit."), Verdict::Refused),
+            (429, told("TEN_SECONDLY_ROLLING", ""), retry(10)),
+            (429, told("DAILY", ""), Verdict::Exhausted { until: HOUR }),
+            (429, String::new(), retry(1)),
+            (503, told("SECONDLY", ""), Verdict::Ambiguous),
+            (200, "{}".to_owned(), Verdict::Fine),
+        ] {
+            assert_eq!(searches.verdict(&answer(status, &body)), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
     fn a_wait_that_is_asked_for_is_kept() {
         for (status, policy, asked, expected) in [
             (429, "", "3", retry(3)),
@@ -206,11 +241,11 @@ mod tests {
             (503, "", "7", retry(7)),
             (521, "", "7", retry(7)),
         ] {
-            let response = with(answer(status, limit(policy, "")), "retry-after", asked);
+            let response = with(answer(status, told(policy, "")), "retry-after", asked);
             assert_eq!(judged(&response), expected, "{status} {policy} {asked}");
         }
         let burst =
-            with(answer(429, limit("TEN_SECONDLY_ROLLING", "")), "x-hubspot-ratelimit-interval-milliseconds", "20000");
+            with(answer(429, told("TEN_SECONDLY_ROLLING", "")), "x-hubspot-ratelimit-interval-milliseconds", "20000");
         assert_eq!(judged(&burst), retry(20), "a window of another length");
     }
 
@@ -235,7 +270,7 @@ mod tests {
             zone.learn(ahead);
             let date: Timestamp = date.parse().unwrap();
             let in_words = date.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
-            let response = with(answer(429, limit("DAILY", "")), "date", &in_words);
+            let response = with(answer(429, told("DAILY", "")), "date", &in_words);
             let until = expected.map_or(date + HOUR, |end| end.parse().unwrap());
             let expected = Verdict::Exhausted { until: (until - date).to_std().unwrap() };
             assert_eq!(judge(&response, &zone, false), expected, "{date} {ahead}");

@@ -73,6 +73,9 @@ const BATCH: usize = 100;
 const OVERLAP: Duration = Duration::from_secs(15 * 60);
 const MARGIN: Duration = Duration::from_secs(10);
 
+/// The longest that a login under way holds up a process that shall end.
+const FAREWELL: Duration = Duration::from_secs(10);
+
 /// What the overlap misses is read again an hour behind, as others who read HubSpot came to do.
 const TRAIL: Trail = Trail { behind: Duration::from_secs(3600), every: Duration::from_secs(3600) };
 
@@ -112,6 +115,7 @@ pub(super) struct HubSpot {
     judge: Judge,
     budget: Arc<Budget>,
     clock: Clock,
+    dice: Dice,
 }
 
 /// The properties the mapping reads.
@@ -163,7 +167,7 @@ impl HubSpot {
     ) -> Self {
         let Settings { base_url, auth, budget_share, write_back } = settings;
         let budget = Arc::new(Budget::new(limits::PORTAL, budget_share));
-        let upstream = Upstream::new("hubspot", transport, clock.clone(), dice, limits::pacing(&budget));
+        let upstream = Upstream::new("hubspot", transport, clock.clone(), dice.clone(), limits::pacing(&budget));
         let zone = limits::Zone::default();
         let judge = limits::judging(zone.clone(), auth.renews());
         let tokens = auth.tokens(Door {
@@ -187,12 +191,17 @@ impl HubSpot {
             search_room: search::SearchRoom::new(clock.clone()),
             portal: OnceCell::new(),
             clock,
+            dice,
         }
     }
 
     /// Sends a request that reads, as most do, also by POST.
     async fn send(&self, request: Request) -> Result<Response, Trouble> {
-        let call = |token: &_| Call::read(auth::signed(request.clone(), token), self.judge.clone());
+        self.send_judged(request, &self.judge).await
+    }
+
+    async fn send_judged(&self, request: Request, judge: &Judge) -> Result<Response, Trouble> {
+        let call = |token: &_| Call::read(auth::signed(request.clone(), token), judge.clone());
         self.upstream.authorized(&self.tokens, call).await
     }
 
@@ -245,6 +254,10 @@ impl ContactSource for HubSpot {
 
     fn field(&self) -> Option<&dyn PropstreetIdField> {
         self.write_back.is_some().then_some(self)
+    }
+
+    fn leave(&self) -> BoxFuture<'_, ()> {
+        async { drop(tokio::time::timeout(FAREWELL, self.tokens.settled()).await) }.boxed()
     }
 
     fn spent(&self, spending: Spending) {

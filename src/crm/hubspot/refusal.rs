@@ -42,8 +42,9 @@ impl Refused {
         match self {
             Self::Ended => "the token has ended: make a new one, and write it into auth",
             Self::Unreadable => {
-                "what is sent is no access token of HubSpot's, but cut off, mistyped or another kind of key: copy the \
-                 service key or the app's access token anew"
+                "what is sent is no access token of HubSpot's. A service key or an app's access token is cut off, mistyped \
+                 or another kind of key: copy it anew. Under oauth_refresh the app was uninstalled or its access revoked: \
+                 authorise the app again, and write its new refresh token into auth"
             }
             Self::Unknown => {
                 "the token was revoked or replaced, its app was uninstalled, or it is mistyped: copy it anew, or make \

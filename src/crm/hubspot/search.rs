@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::crm::hubspot::wire::{self, Object, ObjectPage};
-use crate::crm::hubspot::{HubSpot, VERSION};
+use crate::crm::hubspot::{HubSpot, VERSION, limits};
 use crate::crm::request;
 use crate::domain::failure::Trouble;
 use crate::domain::record::Window;
@@ -54,7 +54,8 @@ impl HubSpot {
     pub(super) async fn search(&self, objects: &Objects, window: Window, after: u64) -> Result<Found, Trouble> {
         let path = format!("/crm/objects/{VERSION}/{}/search", objects.name);
         let request = request::post_json(&self.base, &path, &question(objects, window, after));
-        let response = self.search_room.in_turn(|| self.send(request.clone())).await?;
+        let judge = limits::judging_searches(&self.judge);
+        let response = self.search_room.in_turn(|| self.send_judged(request.clone(), &judge)).await?;
         if !response.status().is_success() {
             return Err(wire::trouble(&response));
         }

@@ -29,6 +29,10 @@ use crate::sync::source::PropstreetIdField;
 /// Categories of what passes by itself.
 const BUSY: [&str; 3] = ["INTERNAL_ERROR", "RATE_LIMITS", "SERVICE_UNAVAILABLE"];
 
+/// So many are asked about alone, and refused while nobody is taken, before the rest counts as refused too: what HubSpot
+/// has against a whole batch would else cost two calls for each contact of it, every day.
+const ALONE: usize = 10;
+
 /// What became of some contacts, by their ids.
 type Settled<'a> = HashMap<&'a str, WrittenBack>;
 
@@ -106,6 +110,7 @@ impl HubSpot {
     async fn update<'a>(&self, due: Vec<&'a WriteBack>) -> Result<Settled<'a>, Trouble> {
         let mut settled = Settled::new();
         let mut batches = vec![due];
+        let mut alone = 0;
         while let Some(mut batch) = batches.pop() {
             if batch.is_empty() {
                 continue;
@@ -123,13 +128,35 @@ impl HubSpot {
                 return Err(self.vanished().await);
             }
             if batch.len() <= 1 || refusal.is_busy() {
-                settled.extend(batch.into_iter().map(|link| (link.id.as_str(), refusal.outcome())));
+                let outcome = refusal.outcome();
+                alone += if matches!(outcome, WrittenBack::Refused(_)) { batch.len() } else { 0 };
+                let asked = !batch.is_empty();
+                settled.extend(batch.into_iter().map(|link| (link.id.as_str(), outcome.clone())));
+                let taken = settled.values().any(|outcome| *outcome == WrittenBack::Written);
+                match alone {
+                    _ if taken || !asked => {}
+                    n if n == ALONE / 2 => batches = self.drawn(&batches),
+                    ALONE => {
+                        let rest = batches.drain(..).flatten();
+                        settled.extend(rest.map(|link| (link.id.as_str(), refusal.of_all())));
+                    }
+                    _ => {}
+                }
             } else {
                 let second = batch.split_off(batch.len() / 2);
                 batches.extend([second, batch]);
             }
         }
         Ok(settled)
+    }
+
+    /// The same contacts in two halves, whoever is in which: those that stand in front may be refused every day, and must
+    /// not speak for the others each time.
+    fn drawn<'a>(&self, batches: &[Vec<&'a WriteBack>]) -> Vec<Vec<&'a WriteBack>> {
+        let mut first = batches.concat();
+        fastrand::Rng::with_seed(self.dice.seed()).shuffle(&mut first);
+        let second = first.split_off(first.len() / 2);
+        vec![second, first]
     }
 
     /// One call that sets the property. Twice is the same as once, so it is repeated like a read; and what is wrong with
@@ -260,8 +287,17 @@ impl Refusal {
         self.category.as_deref().is_some_and(|category| BUSY.contains(&category))
     }
 
+    fn category(&self) -> &str {
+        self.category.as_deref().unwrap_or("no reason given")
+    }
+
+    /// For those who were not asked about alone. The same words each day, as they are told when they change.
+    fn of_all(&self) -> WrittenBack {
+        WrittenBack::Refused(format!("{}: so were all {ALONE} contacts that were tried with it", self.category()))
+    }
+
     fn outcome(&self) -> WrittenBack {
-        let category = self.category.as_deref().unwrap_or("no reason given");
+        let category = self.category();
         let words = redact(&format!("{category}: {}", self.message.as_deref().unwrap_or_default()));
         match category {
             "OBJECT_NOT_FOUND" => WrittenBack::Gone,
@@ -373,6 +409,19 @@ mod tests {
         assert_eq!(outcomes[0], WrittenBack::Refused("VALIDATION_ERROR: the rule of [number]".to_owned()));
         assert!(outcomes[1..].iter().all(|outcome| *outcome == WrittenBack::Written), "{outcomes:?}");
         assert_eq!(script.asked().len(), 14);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_refuses_everybody_is_not_asked_about_each() {
+        let whole = || answer(400, refusal("VALIDATION_ERROR", "a rule of this portal", &json!({})));
+        let (script, hubspot) = open([empty(1..=100)].into_iter().chain((0..26).map(|_| whole())));
+        let outcomes = hubspot.write(links(1..=100)).await.unwrap();
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, WrittenBack::Refused(_))), "{outcomes:?}");
+        let (asked, alone) = (script.asked(), |asked: &&Asked| sent(asked).len() == 1);
+        let alone: HashSet<String> = asked[1..].iter().filter(alone).flat_map(sent).collect();
+        assert_eq!(alone.len(), ALONE);
+        assert!(alone.iter().any(|id| id.parse::<usize>().unwrap() > 50), "not always those in front: {alone:?}");
+        assert!(asked.len() < 40, "{}", asked.len());
     }
 
     #[tokio::test(start_paused = true)]
