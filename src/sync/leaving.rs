@@ -117,11 +117,12 @@ impl Pass<'_> {
     }
 
     async fn see_off_all(&self, held: Vec<Held>) -> Result<(), Stop> {
-        // Whom this pass did not see gone itself may be shown again by now.
-        let earlier: Vec<RefKey> =
-            held.iter().filter(|held| held.pass != self.desk.pass).map(|held| held.key.clone()).collect();
-        let gone = if earlier.is_empty() { Vec::new() } else { self.not_shown(&earlier).await? };
-        let sure = held.into_iter().filter(|held| held.pass == self.desk.pass || gone.contains(&held.key));
+        // A sweep has just asked for those it missed by id. Whoever was held on another word may be shown again by now,
+        // restored or as part of another: a merge can put its losers where the deleted are.
+        let is_sure = |held: &Held| held.pass == self.desk.pass && held.evidence == Evidence::Sweep;
+        let unsure: Vec<RefKey> = held.iter().filter(|held| !is_sure(held)).map(|held| held.key.clone()).collect();
+        let gone = if unsure.is_empty() { Vec::new() } else { self.not_shown(&unsure).await? };
+        let sure = held.into_iter().filter(|held| is_sure(held) || gone.contains(&held.key));
         // One after the other where contacts are deleted: the last of two who share one must find the first gone.
         let at_once = if self.desk.source.on_delete == OnDelete::Delete { 1 } else { IN_FLIGHT };
         stream::iter(sure.map(Ok))

@@ -9,6 +9,7 @@ mod guards;
 mod hubspot;
 mod hubspot_day;
 mod hubspot_org;
+mod hubspot_reading;
 mod identity;
 mod merges;
 mod outages;

@@ -4,10 +4,13 @@
 //! People move between the two halves while they are read. Whoever is binned behind the first half is seen alive and then
 //! binned, in the order in which it happened. Whoever is restored before the second comes to them is seen in neither, and
 //! a sweep asks by id for those it did not see before it believes that they left. And should the loser of a merge lie in
-//! the bin, then its survivor, which names it, has been read before.
+//! the bin, then its survivor, which names it, has been read before, unless the merge came behind the first half: so whom
+//! the bin shows is asked for by id as well before they are let go.
 //!
 //! A merge leaves its losers in no list, and a privacy delete leaves nothing anywhere: both are found by their absence.
 //! <https://developers.hubspot.com/docs/api-reference/latest/crm/objects/contacts/guide>
+
+use std::collections::HashMap;
 
 use crate::crm::hubspot::place::InEveryone;
 use crate::crm::hubspot::{HubSpot, VERSION, wire};
@@ -18,6 +21,9 @@ use crate::sync::source::Detail;
 
 /// Room for property names in the list's URL: peers met 414 from 8,000 characters on.
 pub(super) const URL_BUDGET: usize = 5 * 1024;
+
+/// What the list must show of those whose properties do not fit.
+const MERGED_AND_STAMP: &str = "hs_merged_object_ids,lastmodifieddate";
 
 impl HubSpot {
     /// One page of the list.
@@ -44,7 +50,7 @@ impl HubSpot {
         let refresh = detail == Detail::Stamps && self.changes_unstamped().await?;
         let names = self.wanted.sent.join(",");
         let fits = url::form_urlencoded::byte_serialize(names.as_bytes()).map(str::len).sum::<usize>() < URL_BUDGET;
-        let (objects, next) = self.page_of(false, if fits { &names } else { "lastmodifieddate" }, after).await?;
+        let (objects, next) = self.page_of(false, if fits { &names } else { MERGED_AND_STAMP }, after).await?;
         let records = if fits {
             self.demand("contacts", &objects, &self.wanted.contact).await?;
             let mut records: Vec<Record> = objects.iter().map(|object| object.record(&self.wanted.contact)).collect();
@@ -53,12 +59,22 @@ impl HubSpot {
         } else if refresh || detail == Detail::Records {
             self.records(&objects.iter().map(|object| object.id.clone()).collect::<Vec<_>>()).await?
         } else {
-            let sighting = |o: &wire::Object| Sighting { id: o.id.clone(), modified: o.modified(), record: None };
-            return Ok((objects.iter().map(sighting).collect(), next));
+            return Ok((self.stamped(&objects).await?, next));
         };
         let stamp = |record: &Record| record.modified.filter(|_| !refresh);
         let whole = |r: Record| Sighting { id: r.id.clone(), modified: stamp(&r), record: Some(r) };
         Ok((records.into_iter().map(whole).collect(), next))
+    }
+
+    /// Stamps, and the records of those who name whom they have replaced: a merge need not have moved their stamps.
+    async fn stamped(&self, objects: &[wire::Object]) -> Result<Vec<Sighting>, Trouble> {
+        let merged = objects.iter().filter(|object| !object.record(&[]).supersedes.is_empty());
+        let merged: Vec<String> = merged.map(|object| object.id.clone()).collect();
+        let records = self.records(&merged).await?;
+        let mut records: HashMap<String, Record> = records.into_iter().map(|r| (r.id.clone(), r)).collect();
+        let sighting =
+            |o: &wire::Object| Sighting { id: o.id.clone(), modified: o.modified(), record: records.remove(&o.id) };
+        Ok(objects.iter().map(sighting).collect())
     }
 
     /// Who is in the recycle bin, as HubSpot itself says.
@@ -234,6 +250,15 @@ mod tests {
         let (_, hubspot) = open(&fields, [defined(&fields), all(contacts(&["4"]))]);
         let page = hubspot.everyone(Detail::Stamps, None).await.unwrap();
         assert!(page.sightings[0].modified.is_some() && page.sightings[0].record.is_none(), "the stamp is enough");
+
+        let mut merged = contact("4");
+        merged["properties"]["hs_merged_object_ids"] = json!("2;3");
+        whole["properties"]["hs_merged_object_ids"] = json!("2;3");
+        let (script, hubspot) = open(&fields, [defined(&fields), all([merged, contact("5")]), all([whole.clone()])]);
+        let page = hubspot.everyone(Detail::Stamps, None).await.unwrap();
+        assert_eq!(page.sightings[0].record.as_ref().unwrap().supersedes, ["2", "3"], "its stamp may be the old one");
+        assert!(page.sightings[1].record.is_none());
+        assert_eq!(script.asked()[1].query("properties").as_deref(), Some(MERGED_AND_STAMP));
 
         let calculated = fields.iter().map(|name| json!({"name": name, "calculated": true})).collect::<Vec<_>>();
         let (script, hubspot) = open(&fields, [all(calculated), all(contacts(&["4"])), all([whole])]);

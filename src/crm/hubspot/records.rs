@@ -35,9 +35,9 @@ impl HubSpot {
         Ok(records)
     }
 
-    /// Reads a batch, and who its ids have become: one that is neither there nor reported missing was swallowed by a
-    /// merge. If no survivor at hand names it, it is asked for singly, which shows the survivor; that one may have been
-    /// merged again.
+    /// Reads a batch, and who its ids have become: one that is not there may have been swallowed by a merge. What a batch
+    /// says of such an id, if anything, nobody documents: not even its word that there is none is taken. If no survivor at
+    /// hand names it, it is asked for singly, which shows the survivor; that one may have been merged again.
     async fn read(&self, ids: &[&str], records: &mut BTreeMap<String, Record>) -> Result<(), Trouble> {
         let silent = self.read_batch(ids, records).await?;
         let mut due: Heirs = silent.into_iter().map(|id| (id.to_owned(), BTreeSet::new())).collect();
@@ -74,20 +74,19 @@ impl HubSpot {
         Ok(heirs)
     }
 
-    /// Reads one batch and returns the ids it did not account for.
+    /// Reads one batch and returns the ids under which it showed nobody.
     async fn read_batch<'a>(
         &self,
         ids: &[&'a str],
         records: &mut BTreeMap<String, Record>,
     ) -> Result<Vec<&'a str>, Trouble> {
         let batch: wire::Batch<wire::Object> = self.batch("contacts", ids, &self.wanted.sent).await?;
-        let not_found: HashSet<String> = batch.errors.iter().flat_map(wire::ErrorEntry::not_found).collect();
         self.demand("contacts", &batch.results, &self.wanted.contact).await?;
         for object in batch.results.iter().filter(|object| !object.archived) {
             records.insert(object.id.clone(), object.record(&self.wanted.contact));
         }
         let returned: HashSet<&str> = batch.results.iter().map(|object| object.id.as_str()).collect();
-        Ok(ids.iter().copied().filter(|id| !returned.contains(id) && !not_found.contains(*id)).collect())
+        Ok(ids.iter().copied().filter(|id| !returned.contains(id)).collect())
     }
 
     /// A batch read of contacts or companies, at most [`BATCH`] ids.
@@ -135,6 +134,20 @@ mod tests {
         contact
     }
 
+    fn nobody() -> crate::http::transport::Response {
+        answer(404, json!({"category": "OBJECT_NOT_FOUND"}))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_merged_id_that_a_batch_calls_missing_brings_its_survivor_all_the_same() {
+        let error = json!({"category": "OBJECT_NOT_FOUND", "context": {"ids": ["1", "2"]}});
+        let missing = answer(207, json!({"results": [], "errors": [error]}));
+        let (_, hubspot) =
+            open(&["email"], [missing, answer(200, json!({"id": "90"})), nobody(), all([contact("90")])]);
+        let records = hubspot.fetch(texts(&["1", "2"])).await.unwrap();
+        assert_eq!((ids(&records), &records[0].supersedes), (vec!["90"], &texts(&["1"])));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn who_is_in_the_recycle_bin_is_not_read() {
         let (_, hubspot) = open(&["email"], [all([contact("4"), binned("5")])]);
@@ -152,7 +165,7 @@ mod tests {
         let error = json!({"category": "OBJECT_NOT_FOUND", "context": {"ids": ["3"]}});
         let (script, hubspot) = open(
             &["email"],
-            [answer(207, json!({"results": contacts(&["2", "1"]), "numErrors": 1, "errors": [error]}))],
+            [answer(207, json!({"results": contacts(&["2", "1"]), "numErrors": 1, "errors": [error]})), nobody()],
         );
         let records = hubspot.fetch(texts(&["1", "2", "2", "3", "x"])).await.unwrap();
         let emails: Vec<_> =

@@ -4,6 +4,7 @@
 //! A page of associations is a page of the listing: a company may have 50,000 contacts, and they are never all held.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::crm::hubspot::associations::{CONTACTS_OF, Input};
 use crate::crm::hubspot::place::InWindow;
@@ -17,14 +18,18 @@ const AT_ONCE: usize = 100;
 /// As many contacts make a page; the one list that reaches this is taken whole.
 const CONTACTS: usize = 500;
 
+/// What a search shows a few moments late is in time so far behind.
+const BEHIND: Duration = Duration::from_secs(60);
+
 /// The part of a window in which companies are read; `None` if nothing is left of it.
 ///
 /// The overlap before the window is left out. A contact that is read again rests, because the ledger knows its stamp; it
 /// knows none of companies, and all of a company's contacts would be read again. What the index shows too late for this
-/// is found by the trail, for which each window is read once more.
+/// is found by the trail, for which each window is read once more. So that this is rare, companies are read a minute
+/// behind: one window still begins where the one before it ended.
 pub(super) fn of_companies(window: Window) -> Option<Window> {
     let lo = window.lo + OVERLAP;
-    (lo < window.hi).then_some(Window { lo, ..window })
+    (lo < window.hi).then(|| Window { lo: lo - BEHIND, hi: window.hi - BEHIND })
 }
 
 impl HubSpot {
