@@ -86,14 +86,15 @@ fn question(objects: &Objects, window: Window, after: u64) -> Value {
 ///
 /// `total` counts what lies beyond `after`, each time anew. That all pages together bring what the first one announced
 /// cannot be demanded: whoever changes while the window is read leaves it, and the next window has them. What can be is
-/// that a page is not empty while something is announced, and that it goes on while more is announced than it holds.
+/// that it goes on while more is announced than it holds. An index counts for a while who has been archived or merged, and
+/// shows none of them: a page that had room for all that is announced and shows nobody is the end.
 fn found(page: ObjectPage, after: u64) -> Result<Found, Trouble> {
     let mut last = after;
     for object in &page.results {
         last = last.max(object.number()?);
     }
     let announced = page.total.unwrap_or(0);
-    if page.results.is_empty() && announced > 0 {
+    if page.results.is_empty() && (announced > LIMIT || page.after().is_some()) {
         return Err(Trouble::Ambiguous(format!("HubSpot's search announced {announced} records and sent none")));
     }
     if !page.results.is_empty() && last == after {
@@ -255,7 +256,9 @@ mod tests {
             (json!({"total": 2, "results": [row("71")], "paging": next}), Ok((71, true))),
             (json!({"total": 2, "results": [row("71")]}), Ok((71, true))),
             (json!({"total": 30_000, "results": [row("100"), row("99")], "paging": next}), Ok((100, true))),
-            (json!({"total": 3, "results": []}), Err("answer_lost")),
+            (json!({"total": 3, "results": []}), Ok((70, false))),
+            (json!({"total": 201, "results": []}), Err("answer_lost")),
+            (json!({"total": 3, "results": [], "paging": next}), Err("answer_lost")),
             (json!({"total": 3, "results": [row("70")], "paging": next}), Err("unexpected_answer")),
         ] {
             let page = super::found(serde_json::from_value(answer.clone()).unwrap(), 70);
