@@ -4,6 +4,7 @@
 pub mod document;
 pub mod hubspot;
 pub mod load;
+pub mod pipedrive;
 pub mod places;
 pub mod problems;
 pub mod propstreet;

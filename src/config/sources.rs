@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use secrecy::SecretString;
-
 use crate::config::document::{Section, Word};
-use crate::config::propstreet::{base_url, secret};
+use crate::config::propstreet::base_url;
 use crate::config::tree::SourceConfig;
-use crate::config::{hubspot, rules, salesforce, webhooks};
-use crate::crm::{self, pipedrive};
+use crate::config::{hubspot, pipedrive, rules, salesforce, webhooks};
+use crate::crm;
 use crate::domain::identity::{MAX_NAMESPACE, RefRules};
 use crate::domain::kind::Kind;
 use crate::mapping::Mapper;
@@ -136,20 +134,9 @@ fn crm(section: &Section<'_>, kind: Kind, mapper: Option<&Mapper>) -> Option<crm
         }
         Kind::Pipedrive => {
             let base_url = base_url(section, Some("https://api.pipedrive.com"));
-            let auth = pipedrive::Auth::ApiToken { token: token(section)? };
-            Some(crm::Settings::Pipedrive(pipedrive::Settings { base_url: base_url?, auth }))
+            pipedrive::read(section, base_url, mapper).map(crm::Settings::Pipedrive)
         }
     }
-}
-
-/// `auth = { kind = "api_token", token = … }`.
-fn token(section: &Section<'_>) -> Option<SecretString> {
-    let auth = section.section("auth")?;
-    auth.require("kind", "add kind = \"api_token\"");
-    auth.choice("kind", &[("api_token", Word::Built(())), ("oauth_refresh", Word::Planned)])?;
-    let token = secret(&auth, "token");
-    auth.close(&[]);
-    token
 }
 
 /// What becomes of people who are deleted in the CRM. Following it is not built for Pipedrive yet.

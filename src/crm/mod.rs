@@ -82,7 +82,7 @@ pub fn open(
             Arc::new(hubspot::HubSpot::new(settings, wanted, transport, keeper, clock, dice))
         }
         Settings::Pipedrive(settings) => {
-            Arc::new(pipedrive::Pipedrive::new(settings, wanted.fields, transport, clock, dice))
+            Arc::new(pipedrive::Pipedrive::new(settings, wanted, transport, keeper, clock, dice))
         }
     }
 }

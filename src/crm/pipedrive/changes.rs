@@ -8,16 +8,24 @@ use std::collections::BTreeSet;
 
 use chrono::{SecondsFormat, TimeDelta, Timelike};
 
+use crate::crm::pipedrive::Pipedrive;
+use crate::crm::pipedrive::listing::Query;
+use crate::crm::pipedrive::organizations::Freshness;
 use crate::crm::pipedrive::wire::LIMIT;
 use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
-use crate::domain::record::{Resume, Window};
+use crate::domain::record::{Page, Resume, Window};
 
 /// The most custom keys a request may name; without the parameter all are sent.
 const CUSTOM_KEYS: usize = 15;
 
-/// Query parameters.
-pub(super) type Query = Vec<(&'static str, String)>;
+impl Pipedrive {
+    /// One page of those changed in the window.
+    pub(super) async fn window(&self, window: Window, resume: Option<Resume>) -> Result<Page, Trouble> {
+        let (rows, next) = self.walk(&changed(window, &self.wanted.sent), resume).await?;
+        Ok(Page { sightings: self.sightings(rows, Freshness::Now).await?, next, ..Page::default() })
+    }
+}
 
 /// The walk over those changed in the window: since is inclusive, until exclusive.
 pub(super) fn changed(window: Window, custom_keys: &BTreeSet<String>) -> Query {
@@ -54,14 +62,6 @@ fn list(custom_keys: &BTreeSet<String>) -> Query {
     query
 }
 
-/// Where a walk goes on after the page asked for with `asked`, which said `next`.
-pub(super) fn onward(asked: Option<&str>, next: Option<String>) -> Result<Option<Resume>, Trouble> {
-    if next.is_some() && next.as_deref() == asked {
-        return Err(Trouble::Protocol("Pipedrive sends the same page over and over".into()));
-    }
-    Ok(next.map(Resume))
-}
-
 /// The whole second this instant lies in.
 pub(super) fn floor(at: Timestamp) -> Timestamp {
     at.with_nanosecond(0).unwrap_or(at)
@@ -78,7 +78,12 @@ fn literal(at: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::crm::pipedrive::rig::{list, open, person};
+    use crate::crm::script::{answer, window};
+    use crate::sync::source::ContactSource;
 
     fn keys(number: usize) -> BTreeSet<String> {
         (0..number).map(|n| format!("{n:040x}")).collect()
@@ -115,17 +120,38 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_cursor_that_repeats_is_trouble() {
-        for (asked, next, expected) in [
-            (None, None, Some(None)),
-            (Some("a"), None, Some(None)),
-            (None, Some("a"), Some(Some("a"))),
-            (Some("a"), Some("b"), Some(Some("b"))),
-            (Some("a"), Some("a"), None),
-        ] {
-            let onward = onward(asked, next.map(str::to_owned)).ok();
-            assert_eq!(onward.as_ref().map(|r| r.as_ref().map(|r| r.0.as_str())), expected);
+    #[tokio::test(start_paused = true)]
+    async fn a_walk_keeps_its_parameters_and_ends_without_a_cursor_only() {
+        let (script, pipedrive) = open(
+            &["name"],
+            [
+                list(vec![person(1)], Some("c1")),
+                list(vec![], Some("c2")),
+                answer(200, json!({"success": true, "data": [person(2)]})),
+            ],
+        );
+        let first = pipedrive.changes(window(), None).await.unwrap();
+        let second = pipedrive.changes(window(), first.next).await.unwrap();
+        assert!(second.sightings.is_empty() && second.next.is_some(), "an empty page is no end");
+        let third = pipedrive.changes(window(), second.next).await.unwrap();
+        assert_eq!((third.sightings.len(), third.next), (1, None));
+        let asked = script.asked();
+        assert_eq!(asked[2].query("cursor").as_deref(), Some("c2"));
+        for (name, value) in
+            [("updated_since", "2026-11-02T09:00:00Z"), ("updated_until", "2026-11-02T10:00:00Z"), ("limit", "500")]
+        {
+            assert!(asked.iter().all(|a| a.query(name).as_deref() == Some(value)), "{name}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_poll_costs_one_request() {
+        let me = answer(200, json!({"success": true, "data": {"company_id": 77}}));
+        let (_, pipedrive) = open(&["labels", "org.name"], [me, list(vec![], None)]);
+        pipedrive.account().await.unwrap();
+        pipedrive.bound().await.unwrap();
+        assert_eq!(pipedrive.account().await.unwrap().id, "77", "asked for once, whatever the number of polls");
+        assert_eq!(pipedrive.changes(window(), None).await.unwrap(), Page::default());
+        assert_eq!(pipedrive.requests(), 2);
     }
 }
