@@ -3,6 +3,7 @@
 //! says what Propstreet must hold. A failing seed is printed; `PROPSYNC_SEED=n cargo test simulation` runs it again, and
 //! `PROPSYNC_SEEDS=n` runs the first n.
 
+mod import;
 mod late;
 mod leaving;
 mod portal;
@@ -45,6 +46,11 @@ fn a_seed_runs_the_same_twice() {
     let one = in_virtual_time(Prologue::new(7).live());
     let two = in_virtual_time(Prologue::new(7).live());
     assert_eq!(one, two);
+}
+
+/// What a variable says, or what is usual.
+fn number(variable: &str, usual: usize) -> usize {
+    std::env::var(variable).ok().and_then(|number| number.parse().ok()).unwrap_or(usual)
 }
 
 /// The seeds of one share of all; so many where nobody says how many.

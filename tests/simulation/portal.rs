@@ -11,7 +11,7 @@ use propsync::sandbox::hubspot::rates::Allowances;
 use propsync::sandbox::hubspot::state::MergedRead;
 use propsync::sync::report::SourceReport;
 
-use crate::simulation::seeds;
+use crate::simulation::{number, seeds};
 use crate::support::{Firm, in_virtual_time, person, sync_one};
 
 const SEEDS: u64 = 12;
@@ -245,10 +245,6 @@ impl Portal {
         }
         found
     }
-}
-
-fn number(variable: &str, usual: usize) -> usize {
-    std::env::var(variable).ok().and_then(|number| number.parse().ok()).unwrap_or(usual)
 }
 
 fn not_whole(report: &SourceReport) -> Option<String> {
