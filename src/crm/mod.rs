@@ -5,12 +5,16 @@
 //!
 //! 1. Collect the facts of its API, and what goes wrong for others who read it; link each call to its page.
 //! 2. Make a folder here with the same rooms as its neighbours: `mod` (settings, the trait), `auth` (credentials),
-//!    `changes` (windows, paging), `wire` (its JSON, read leniently).
+//!    `changes` (windows, paging), `wire` (its JSON, read leniently); where the CRM has it, `inspection` (what `doctor` and
+//!    every sync look at first), `writing` (write-back) and `webhook` (what its calls must prove).
 //! 3. Choose a listing in which nobody can be skipped, a bound by the *server's* clock, and an end that the API
 //!    documents. What may have been cut is trouble, never an end. Absent is not null.
 //! 4. Judge answers by the vendor's own words, and pass all reads through [`Upstream`](crate::http::client::Upstream).
 //! 5. Name the fields a mapping can read in the folder's first lines, flat, related objects dotted.
-//! 6. Add a variant to [`Settings`] and an arm to [`open`]; a look-alike to the sandbox; a page to the docs.
+//! 6. Add a variant to [`Settings`] and an arm to [`open`]; a variant to [`Kind`](crate::domain::kind::Kind) with its map
+//!    in `mapping/defaults.rs`; its word in `config/sources.rs`, with a file for its login and settings beside it.
+//! 7. Have a look-alike written in `sandbox/`, from the vendor's pages, by someone who has not read the adapter; add it to
+//!    the firms of `tests/support`, a section to `config/example.toml`, and a page to the docs.
 
 mod budget;
 pub mod hubspot;

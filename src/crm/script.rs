@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use url::Url;
 
+use crate::domain::finding::{Finding, Weight};
 use crate::domain::record::Window;
 use crate::http::transport::{Failure, Request, Response, Transport};
 
@@ -104,4 +105,16 @@ pub(crate) fn with(mut response: Response, name: &'static str, value: &str) -> R
 /// The hour before that server's now.
 pub(crate) fn window() -> Window {
     Window { lo: "2026-11-02T09:00:00Z".parse().unwrap(), hi: "2026-11-02T10:00:00Z".parse().unwrap() }
+}
+
+/// Findings, in a form that is easily compared.
+pub(crate) fn told(findings: Vec<Finding>) -> Vec<(Weight, String)> {
+    findings.into_iter().map(|found| (found.weight, format!("{} | {}", found.what, found.remedy))).collect()
+}
+
+/// That this is the one thing found, told with these words.
+pub(crate) fn assert_one(found: &[(Weight, String)], weight: Weight, words: &[&str]) {
+    let [(was, told)] = found else { panic!("not one: {found:?}") };
+    assert_eq!(*was, weight, "{told}");
+    assert!(words.iter().all(|words| told.contains(words)), "{words:?}: {told}");
 }

@@ -167,7 +167,7 @@ mod tests {
 
     use crate::crm;
     use crate::crm::hubspot::{HubSpot, rig};
-    use crate::crm::script::{Script, answer};
+    use crate::crm::script::{Script, answer, assert_one, told};
     use crate::domain::finding::Weight;
     use crate::http::transport::Response;
     use crate::sync::source::ContactSource as _;
@@ -197,13 +197,7 @@ mod tests {
 
     async fn found(hubspot: &HubSpot) -> Vec<(Weight, String)> {
         let findings = hubspot.inspect().await.unwrap();
-        findings.into_iter().map(|found| (found.weight, format!("{} | {}", found.what, found.remedy))).collect()
-    }
-
-    fn assert_one(found: &[(Weight, String)], weight: Weight, words: &[&str]) {
-        let [(was, told)] = found else { panic!("not one: {found:?}") };
-        assert_eq!(*was, weight, "{told}");
-        assert!(words.iter().all(|words| told.contains(words)), "{words:?}: {told}");
+        told(findings)
     }
 
     #[tokio::test(start_paused = true)]

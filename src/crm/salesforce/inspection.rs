@@ -218,7 +218,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::crm::script::answer;
+    use crate::crm::script::{answer, assert_one, told};
     use crate::domain::finding::Weight;
     use crate::http::transport::Response;
 
@@ -252,13 +252,7 @@ mod tests {
         let describe = Describe::new(connection.clone(), clock, needs.leads, accounts);
         let findings = needs.inspect(&connection, &describe).await.unwrap();
         script.asked();
-        findings.into_iter().map(|found| (found.weight, format!("{} | {}", found.what, found.remedy))).collect()
-    }
-
-    fn assert_one(found: &[(Weight, String)], weight: Weight, words: &[&str]) {
-        let [(was, told)] = found else { panic!("not one: {found:?}") };
-        assert_eq!(*was, weight, "{told}");
-        assert!(words.iter().all(|words| told.contains(words)), "{words:?}: {told}");
+        told(findings)
     }
 
     #[tokio::test(start_paused = true)]
