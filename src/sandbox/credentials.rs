@@ -19,7 +19,13 @@ pub const HUBSPOT_CLIENT_SECRET: &str = hubspot::access::CLIENT_SECRET;
 /// `HubSpot`, OAuth: the refresh token of the installation.
 pub const HUBSPOT_REFRESH_TOKEN: &str = hubspot::access::REFRESH_TOKEN;
 /// Pipedrive, API token: 40 hex digits.
-pub const PIPEDRIVE_TOKEN: &str = pipedrive::model::TOKEN;
+pub const PIPEDRIVE_TOKEN: &str = pipedrive::access::TOKEN;
+/// Pipedrive, OAuth.
+pub const PIPEDRIVE_CLIENT_ID: &str = pipedrive::access::CLIENT_ID;
+/// Pipedrive, OAuth.
+pub const PIPEDRIVE_CLIENT_SECRET: &str = pipedrive::access::CLIENT_SECRET;
+/// Pipedrive, OAuth: the refresh token of the installation.
+pub const PIPEDRIVE_REFRESH_TOKEN: &str = pipedrive::access::REFRESH_TOKEN;
 /// Propstreet, personal access token: 60 requests a minute.
 pub const PROPSTREET_TOKEN: &str = "pat_sandbox";
 /// Propstreet, client credentials: the configured rate.

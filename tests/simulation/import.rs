@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use propsync::domain::pass::PassKind;
 use propsync::sandbox::faults::{Fault, Rule};
-use propsync::sandbox::pipedrive::model::DeletedRead;
+use propsync::sandbox::pipedrive::state::DeletedRead;
 use propsync::sync::report::SourceReport;
 
 use crate::simulation::{number, seeds};

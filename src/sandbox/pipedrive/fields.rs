@@ -1,10 +1,12 @@
-//! Persons and organizations as JSON, and the definitions of their fields.
+//! What persons and organizations have in common as JSON: how emptiness, custom values and choices are spelt.
 //! It must not know lists, filters or rates.
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value as Json, json};
 
-use crate::sandbox::people::{Company, LABELS, Person};
+use crate::sandbox::pipedrive::definitions::{CONTACT_SYNC, Definitions, Field, digits};
 use crate::sandbox::table::Row;
 
 /// Key of the person field "Language": an enum whose options are [`LANGUAGES`], numbered from 1.
@@ -24,22 +26,17 @@ pub const LANGUAGES: [&str; 8] = ["da", "de", "en", "fi", "fr", "nb", "no", "sv"
 /// The owner of everything.
 pub const OWNER: u64 = 7;
 
-/// A person.
-#[derive(Clone, Debug)]
-pub struct Contact {
-    /// The person.
-    pub person: Person,
-    /// Key of the organization.
-    pub organization: Option<u64>,
-    /// What was written back.
-    pub propstreet_id: Option<String>,
-}
-
-/// An organization.
-#[derive(Clone, Debug)]
-pub struct Organization {
-    /// The company.
-    pub company: Company,
+/// What every record has beside the fields of its own.
+#[derive(Clone, Debug, Default)]
+pub struct Sheet {
+    /// Values of custom fields, as they are shown.
+    pub custom: BTreeMap<String, Json>,
+    /// Built-in fields shown otherwise than the rest of the record would have them; `None` is left out.
+    pub shown: BTreeMap<String, Option<Json>>,
+    /// Whether the user behind the token may not see the record.
+    pub hidden: bool,
+    /// The record this one was merged into.
+    pub merged_into: Option<u64>,
 }
 
 /// What a client asked to see.
@@ -79,253 +76,118 @@ pub enum Absent {
     Mixed,
 }
 
+/// What the documentation leaves open about the shape of records.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// How records without custom values show them.
+    pub bare: Bare,
+    /// How a missing address or number is spelt.
+    pub absent: Absent,
+    /// Whether ids of choices are text in records.
+    pub text_ids: bool,
+    /// Whether `include_labels` takes the place of `label_ids`.
+    pub labels_replace_ids: bool,
+    /// Whether messengers are called `ims`, as the migration guide does, and not `im`.
+    pub ims: bool,
+}
+
+impl Default for Style {
+    fn default() -> Self {
+        Self { bare: Bare::Mixed, absent: Absent::Mixed, text_ids: false, labels_replace_ids: false, ims: false }
+    }
+}
+
 /// A type of record with API v2's common face.
 pub trait Record: Clone + 'static {
-    /// `persons`
-    const PLURAL: &'static str;
+    /// `person`
+    const ENTITY: &'static str;
     /// The names `include_fields` may hold.
     const OPTIONAL: &'static [&'static str];
-    /// The custom fields: key, name, type.
-    const CUSTOM: &'static [(&'static str, &'static str, &'static str)];
     /// The built-in fields as JSON.
-    fn body(row: &Row<Self>, view: &View, absent: Absent) -> Map<String, Json>;
-    /// The custom values that are set.
-    fn custom(&self, view: &View) -> Vec<(&'static str, Json)>;
-    /// The built-in fields' definitions: code, name, type.
-    fn built_in() -> &'static [(&'static str, &'static str, &'static str)];
-}
-
-const OPTIONAL_PERSON: [&str; 24] = [
-    "next_activity_id",
-    "last_activity_id",
-    "open_deals_count",
-    "related_open_deals_count",
-    "closed_deals_count",
-    "related_closed_deals_count",
-    "participant_open_deals_count",
-    "participant_closed_deals_count",
-    "email_messages_count",
-    "activities_count",
-    "done_activities_count",
-    "undone_activities_count",
-    "files_count",
-    "notes_count",
-    "followers_count",
-    "won_deals_count",
-    "related_won_deals_count",
-    "lost_deals_count",
-    "related_lost_deals_count",
-    "last_incoming_mail_time",
-    "last_outgoing_mail_time",
-    "marketing_status",
-    "doi_status",
-    "smart_bcc_email",
-];
-const OPTIONAL_ORGANIZATION: [&str; 18] = [
-    "next_activity_id",
-    "last_activity_id",
-    "open_deals_count",
-    "related_open_deals_count",
-    "closed_deals_count",
-    "related_closed_deals_count",
-    "email_messages_count",
-    "activities_count",
-    "done_activities_count",
-    "undone_activities_count",
-    "files_count",
-    "notes_count",
-    "followers_count",
-    "won_deals_count",
-    "related_won_deals_count",
-    "lost_deals_count",
-    "related_lost_deals_count",
-    "people_count",
-];
-
-impl Record for Contact {
-    const PLURAL: &'static str = "persons";
-    const OPTIONAL: &'static [&'static str] = &OPTIONAL_PERSON;
-    const CUSTOM: &'static [(&'static str, &'static str, &'static str)] = &[
-        (LANGUAGE, "Language", "enum"),
-        (LINKEDIN, "LinkedIn", "varchar"),
-        (STRATEGY, "Investor strategy", "text"),
-        (PROPSTREET_ID, "Propstreet id", "varchar"),
-    ];
-
-    fn body(row: &Row<Self>, view: &View, absent: Absent) -> Map<String, Json> {
-        let person = &row.value.person;
-        let emails: Vec<(&str, &str)> = person.email.iter().map(|email| ("work", email.as_str())).collect();
-        let phones = [("work", &person.phone), ("mobile", &person.mobile)];
-        let phones = phones.into_iter().filter_map(|(label, phone)| Some((label, phone.as_ref()?.typed.as_str())));
-        let phones: Vec<(&str, &str)> = phones.collect();
-        // The mobile is the primary number but not the first: place means nothing.
-        let primary = phones.len().saturating_sub(1);
-        let blank = absent == Absent::Blank || absent == Absent::Mixed && row.key.is_multiple_of(3);
-        let label = person.label.as_deref().and_then(label_id);
-        let full = format!("{} {}", person.first, person.last).trim().to_owned();
-        let mut body = json!({
-            "id": row.key, "name": full, "first_name": known(&person.first), "last_name": known(&person.last),
-            "owner_id": OWNER, "org_id": row.value.organization, "add_time": time(row.created),
-            "update_time": row.stamp.map(time), "emails": entries(&emails, 0, blank),
-            "phones": entries(&phones, primary, blank), "is_deleted": row.deleted.is_some(),
-            "visible_to": 3, "label_ids": label.into_iter().collect::<Vec<_>>(), "picture_id": null,
-            "job_title": person.title, "notes": null, "im": [], "birthday": null, "postal_address": null,
-        });
-        if view.labels {
-            let labels: Vec<Json> = label.into_iter().map(|id| json!({"id": id, "label": person.label})).collect();
-            body["labels"] = labels.into();
-        }
-        into_map(body)
-    }
-
-    fn custom(&self, view: &View) -> Vec<(&'static str, Json)> {
-        let language = self.person.language.as_ref().and_then(|language| {
-            let id = LANGUAGES.iter().position(|known| known == language)? + 1;
-            Some(if view.option_labels { json!({"id": id, "label": language}) } else { json!(id) })
-        });
-        let text = |text: &Option<String>| text.clone().map(Json::from);
-        let values = [
-            (LANGUAGE, language),
-            (LINKEDIN, text(&self.person.linkedin)),
-            (STRATEGY, text(&self.person.strategy)),
-            (PROPSTREET_ID, text(&self.propstreet_id)),
-        ];
-        values.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
-    }
-
-    fn built_in() -> &'static [(&'static str, &'static str, &'static str)] {
-        &[
-            ("id", "ID", "int"),
-            ("name", "Name", "varchar"),
-            ("first_name", "First name", "varchar"),
-            ("last_name", "Last name", "varchar"),
-            ("label_ids", "Labels", "set"),
-            ("emails", "Email", "varchar"),
-            ("phones", "Phone", "phone"),
-            ("org_id", "Organization", "org"),
-            ("owner_id", "Owner", "user"),
-            ("add_time", "Person created", "date"),
-            ("update_time", "Update time", "date"),
-            ("visible_to", "Visible to", "visible_to"),
-            ("picture_id", "Picture", "picture"),
-            ("job_title", "Job title", "varchar"),
-            ("notes", "Notes", "text"),
-            ("im", "Instant messenger", "varchar"),
-            ("birthday", "Birthday", "date"),
-            ("postal_address", "Postal address", "address"),
-        ]
-    }
-}
-
-impl Record for Organization {
-    const PLURAL: &'static str = "organizations";
-    const OPTIONAL: &'static [&'static str] = &OPTIONAL_ORGANIZATION;
-    const CUSTOM: &'static [(&'static str, &'static str, &'static str)] = &[(DOMAIN, "Domain", "varchar")];
-
-    fn body(row: &Row<Self>, view: &View, _: Absent) -> Map<String, Json> {
-        let company = &row.value.company;
-        let address = (!company.country.is_empty()).then(|| {
-            json!({
-                "value": format!("Storgatan 1, {}", company.country), "country": company.country,
-                "admin_area_level_1": "", "admin_area_level_2": "", "locality": "", "sublocality": "",
-                "route": "Storgatan", "street_number": "1", "subpremise": null, "postal_code": "",
-            })
-        });
-        let mut body = json!({
-            "id": row.key, "name": company.name, "owner_id": OWNER, "add_time": time(row.created),
-            "update_time": row.stamp.map(time), "is_deleted": row.deleted.is_some(), "visible_to": 3,
-            "address": address, "label_ids": [],
-        });
-        if view.labels {
-            body["labels"] = json!([]);
-        }
-        into_map(body)
-    }
-
-    fn custom(&self, _: &View) -> Vec<(&'static str, Json)> {
-        let domain = &self.company.domain;
-        if domain.is_empty() { Vec::new() } else { vec![(DOMAIN, domain.as_str().into())] }
-    }
-
-    fn built_in() -> &'static [(&'static str, &'static str, &'static str)] {
-        &[
-            ("id", "ID", "int"),
-            ("name", "Name", "varchar"),
-            ("label_ids", "Labels", "set"),
-            ("address", "Address", "address"),
-            ("owner_id", "Owner", "user"),
-            ("add_time", "Organization created", "date"),
-            ("update_time", "Update time", "date"),
-            ("visible_to", "Visible to", "visible_to"),
-        ]
-    }
+    fn body(row: &Row<Self>, style: &Style) -> Map<String, Json>;
+    /// The custom values that the model knows by their meaning.
+    fn custom(&self) -> Vec<(&'static str, Json)>;
+    /// What every record has.
+    fn sheet(&self) -> &Sheet;
+    /// The same, to be changed.
+    fn sheet_mut(&mut self) -> &mut Sheet;
 }
 
 /// The whole record as a list or a single read shows it.
-pub fn render<T: Record>(row: &Row<T>, view: &View, bare: Bare, absent: Absent) -> Json {
-    let mut body = T::body(row, view, absent);
-    let wanted = |key: &str| view.custom_fields.as_ref().is_none_or(|keys| keys.iter().any(|one| one == key));
-    let set: Map<String, Json> = row
-        .value
-        .custom(view)
-        .into_iter()
-        .filter(|(key, _)| wanted(key))
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect();
-    let nulls = || T::CUSTOM.iter().filter(|(key, ..)| wanted(key)).map(|(key, ..)| ((*key).to_owned(), Json::Null));
-    let bare = match bare {
-        Bare::Mixed => [Bare::Null, Bare::Empty, Bare::Nulls][(row.key % 3) as usize],
-        one => one,
-    };
-    let custom = match bare {
-        Bare::Null if set.is_empty() => Json::Null,
-        Bare::Nulls => Json::Object(nulls().chain(set).collect()),
-        _ => Json::Object(set),
-    };
-    body.insert("custom_fields".to_owned(), custom);
+pub fn render<T: Record>(row: &Row<T>, view: &View, definitions: &Definitions, style: &Style) -> Json {
+    let mut body = T::body(row, style);
     for name in T::OPTIONAL.iter().filter(|name| view.include_fields.iter().any(|one| one == *name)) {
-        let value = if name.ends_with("_count") { json!(0) } else { Json::Null };
-        body.insert((*name).to_owned(), value);
+        body.insert((*name).to_owned(), if name.ends_with("_count") { json!(0) } else { Json::Null });
     }
+    for (name, value) in &row.value.sheet().shown {
+        match value {
+            Some(value) if !T::OPTIONAL.contains(&name.as_str()) || body.contains_key(name) => {
+                body.insert(name.clone(), value.clone());
+            }
+            _ => drop(body.remove(name)),
+        }
+    }
+    if !definitions.contact_sync {
+        CONTACT_SYNC.iter().for_each(|code| drop(body.remove(*code)));
+    }
+    if let Some(messengers) = body.remove("im") {
+        body.insert(if style.ims { "ims" } else { "im" }.to_owned(), messengers);
+    }
+    if view.labels {
+        let ids = body.get("label_ids").and_then(Json::as_array).cloned().unwrap_or_default();
+        let labels: Vec<Json> = ids.iter().map(|id| labelled(definitions.find("label_ids"), id)).collect();
+        body.insert("labels".to_owned(), labels.into());
+        if style.labels_replace_ids {
+            body.remove("label_ids");
+        }
+    }
+    body.insert("custom_fields".to_owned(), custom_fields(row, view, definitions, style));
     Json::Object(body)
 }
 
-/// All field definitions, built-in ones first.
-pub fn definitions<T: Record>() -> Vec<Json> {
-    let define = |(code, name, kind): &(&str, &str, &str), custom: bool| {
-        let options: Option<Vec<Json>> = match *code {
-            "label_ids" if T::PLURAL == "persons" => Some(options(&LABELS)),
-            "label_ids" => Some(Vec::new()),
-            LANGUAGE => Some(options(&LANGUAGES)),
-            // Built-in choices have text for ids.
-            "visible_to" => {
-                Some(vec![json!({"id": "1", "label": "Owner only"}), json!({"id": "3", "label": "All users"})])
-            }
-            _ => None,
-        };
-        json!({
-            "field_name": name, "field_code": code, "field_type": kind, "is_custom_field": custom,
-            "is_optional_response_field": false, "options": options, "subfields": null,
-        })
-    };
-    let built_in = T::built_in().iter().map(|field| define(field, false));
-    built_in.chain(T::CUSTOM.iter().map(|field| define(field, true))).collect()
-}
-
-fn options(labels: &[&str]) -> Vec<Json> {
-    labels.iter().enumerate().map(|(place, label)| json!({"id": place + 1, "label": label, "color": "green"})).collect()
-}
-
-fn label_id(label: &str) -> Option<usize> {
-    Some(LABELS.iter().position(|known| *known == label)? + 1)
-}
-
-fn entries(values: &[(&str, &str)], primary: usize, blank: bool) -> Vec<Json> {
-    if values.is_empty() && blank {
-        return vec![json!({"value": "", "primary": true})];
+fn custom_fields<T: Record>(row: &Row<T>, view: &View, definitions: &Definitions, style: &Style) -> Json {
+    let wanted = |code: &str| view.custom_fields.as_ref().is_none_or(|codes| codes.iter().any(|one| one == code));
+    let mut values: BTreeMap<&str, Json> = row.value.custom().into_iter().collect();
+    values.extend(row.value.sheet().custom.iter().map(|(code, value)| (code.as_str(), value.clone())));
+    // A deleted field vanishes from the records that hold it.
+    let fields: Vec<&Field> = definitions.custom().filter(|field| wanted(&field.code)).collect();
+    let mut set = Map::new();
+    for field in &fields {
+        if let Some(value) = values.remove(field.code.as_str()) {
+            set.insert(field.code.clone(), chosen(field, value, view, style));
+        }
     }
-    let entry = |(place, (label, value)): (usize, &(&str, &str))| json!({"value": value, "primary": place == primary, "label": label});
-    values.iter().enumerate().map(entry).collect()
+    let bare = match style.bare {
+        Bare::Mixed => [Bare::Null, Bare::Empty, Bare::Nulls][(row.key % 3) as usize],
+        one => one,
+    };
+    match bare {
+        Bare::Null if set.is_empty() => Json::Null,
+        Bare::Nulls => {
+            let nulls = fields.iter().map(|field| (field.code.clone(), Json::Null));
+            Json::Object(nulls.chain(set).collect())
+        }
+        _ => Json::Object(set),
+    }
+}
+
+/// A value as it is shown: choices as numbers, as text or with their labels.
+fn chosen(field: &Field, value: Json, view: &View, style: &Style) -> Json {
+    let one = |id: Json| match id {
+        Json::Number(_) | Json::String(_) if view.option_labels => labelled(Some(field), &id),
+        Json::Number(_) if style.text_ids => digits(&id).into(),
+        other => other,
+    };
+    match value {
+        Json::Array(ids) if field.options.is_some() => ids.into_iter().map(one).collect(),
+        id if field.options.is_some() => one(id),
+        other => other,
+    }
+}
+
+/// `{id, label}`; an option that was deleted has no label any more.
+fn labelled(field: Option<&Field>, id: &Json) -> Json {
+    json!({"id": id, "label": field.and_then(|field| field.label(id))})
 }
 
 /// `2026-09-30T11:22:33Z`
@@ -333,11 +195,8 @@ pub fn time(instant: DateTime<Utc>) -> String {
     instant.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-fn known(text: &str) -> Option<&str> {
-    (!text.is_empty()).then_some(text)
-}
-
-fn into_map(json: Json) -> Map<String, Json> {
+/// The map inside a JSON object.
+pub fn into_map(json: Json) -> Map<String, Json> {
     match json {
         Json::Object(map) => map,
         _ => Map::new(),

@@ -4,17 +4,17 @@
 use std::ops::Bound;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use chrono::{DateTime, NaiveDateTime, Utc};
-use serde_json::{Value as Json, json};
 
+use crate::sandbox::pipedrive::cursors::{Desk, fingerprint};
 use crate::sandbox::pipedrive::fields::{OWNER, Record, View};
+use crate::sandbox::pipedrive::state::State;
 use crate::sandbox::table::{Place, Row, Table};
 
 /// The longest page.
 pub const PAGE: usize = 500;
-const DEFAULT_PAGE: usize = 100;
+/// Rows a page where nothing else is asked for.
+pub const DEFAULT_PAGE: usize = 100;
 const IDS: usize = 100;
 const CUSTOM_FIELDS: usize = 15;
 
@@ -23,7 +23,7 @@ const CUSTOM_FIELDS: usize = 15;
 pub enum Sort {
     /// `id`
     Id,
-    /// `update_time`; rows without one come first.
+    /// `update_time`; rows without one come first, or last by the lever.
     UpdateTime,
     /// `add_time`
     AddTime,
@@ -64,6 +64,11 @@ pub struct Listing {
     pub organization: Option<u64>,
     nobody: bool,
     after: Option<Place>,
+    parameters: u64,
+    /// Whether deleted rows are shown.
+    pub deleted: bool,
+    /// Whether rows without `update_time` come last.
+    pub nulls_last: bool,
 }
 
 /// What the query string of a record or list may say of the view; the rest is left to the caller.
@@ -92,7 +97,7 @@ pub fn view<T: Record>(name: &str, value: &str, view: &mut View) -> Result<bool,
 
 impl Listing {
     /// Reads the query string; anything unknown, mistyped or out of bounds is refused.
-    pub fn parse<T: Record>(parameters: &[(String, String)]) -> Result<Self, String> {
+    pub fn parse<T: Record>(parameters: &[(String, String)], desk: &Desk) -> Result<Self, String> {
         let mut listing = Self {
             view: View::default(),
             limit: DEFAULT_PAGE,
@@ -104,9 +109,12 @@ impl Listing {
             organization: None,
             nobody: false,
             after: None,
+            parameters: fingerprint(parameters),
+            deleted: false,
+            nulls_last: false,
         };
         let (mut filtered, mut cursor) = (false, None);
-        let persons = T::PLURAL == "persons";
+        let persons = T::ENTITY == "person";
         for (name, value) in parameters {
             match name.as_str() {
                 "limit" => listing.limit = limit(value)?,
@@ -129,7 +137,7 @@ impl Listing {
             (listing.ids, listing.organization, listing.nobody) = (None, None, false);
         }
         if let Some(cursor) = cursor {
-            listing.after = listing.decode(cursor).ok_or("cursor: not valid")?;
+            listing.after = desk.read(cursor, listing.order(), listing.parameters)?;
         }
         Ok(listing)
     }
@@ -143,7 +151,7 @@ impl Listing {
         now: DateTime<Utc>,
     ) -> (Vec<&'a Arc<Row<T>>>, Option<Place>) {
         let limit = self.limit.min(most);
-        let wanted = |row: &&Arc<Row<T>>| row.deleted.is_none() && self.admits(row);
+        let wanted = |row: &&Arc<Row<T>>| self.admits(row, now);
         let named = self.ids.clone().or_else(|| self.organization.map(members));
         let mut rows: Vec<&Arc<Row<T>>> = if self.nobody {
             Vec::new()
@@ -172,7 +180,7 @@ impl Listing {
     }
 
     fn by_id<'a, T: Record>(&self, table: &'a Table<T>, limit: usize, now: DateTime<Utc>) -> Vec<&'a Arc<Row<T>>> {
-        let wanted = |row: &&Arc<Row<T>>| row.deleted.is_none() && self.admits(row);
+        let wanted = |row: &&Arc<Row<T>>| self.admits(row, now);
         let after = self.after.map(|(_, key)| key);
         if self.descending {
             let rows = table.by_key(..after.unwrap_or(u64::MAX), now).rev();
@@ -189,7 +197,10 @@ impl Listing {
         limit: usize,
         now: DateTime<Utc>,
     ) -> Vec<&'a Arc<Row<T>>> {
-        let wanted = |row: &&Arc<Row<T>>| row.deleted.is_none() && self.admits(row);
+        let wanted = |row: &&Arc<Row<T>>| self.admits(row, now);
+        if self.nulls_last && self.since.is_none() && self.until.is_none() {
+            return self.by_update_time_and_null(table, limit, now);
+        }
         let (mut low, mut high) = self.window();
         if let Some(after) = self.after {
             // A forged cursor may lie outside the window; the index refuses ranges that end before they begin.
@@ -212,6 +223,33 @@ impl Listing {
         }
     }
 
+    /// The same where rows without a time come last: two stretches of the index change places.
+    fn by_update_time_and_null<'a, T: Record>(
+        &self,
+        table: &'a Table<T>,
+        limit: usize,
+        now: DateTime<Utc>,
+    ) -> Vec<&'a Arc<Row<T>>> {
+        let wanted = |row: &&Arc<Row<T>>| self.admits(row, now) && self.follows(row);
+        let first_timed = (Some(DateTime::<Utc>::MIN_UTC), 0);
+        let (timed, null) = (table.by_stamp(first_timed.., now), table.by_stamp(..first_timed, now));
+        if self.descending {
+            null.rev().chain(timed.rev()).filter(wanted).take(limit + 1).collect()
+        } else {
+            timed.chain(null).filter(wanted).take(limit + 1).collect()
+        }
+    }
+
+    /// Whether a row comes after what earlier pages showed.
+    fn follows<T>(&self, row: &Row<T>) -> bool {
+        let (own, after) = (self.rank(self.sort.place(row)), self.after.map(|after| self.rank(after)));
+        after.is_none_or(|after| if self.descending { own < after } else { own > after })
+    }
+
+    fn rank(&self, place: Place) -> (bool, Place) {
+        (self.nulls_last && self.sort == Sort::UpdateTime && place.0.is_none(), place)
+    }
+
     /// The window over the stamp index; empty windows become one that holds nothing.
     fn window(&self) -> (Bound<Place>, Bound<Place>) {
         let until = match (self.since, self.until) {
@@ -224,7 +262,10 @@ impl Listing {
         (low, high)
     }
 
-    fn admits<T: Record>(&self, row: &Row<T>) -> bool {
+    fn admits<T: Record>(&self, row: &Row<T>, now: DateTime<Utc>) -> bool {
+        if row.value.sheet().hidden || row.deleted.is_some() && (!self.deleted || State::is_purged(row, now)) {
+            return false;
+        }
         let untimed = self.since.is_none() && self.until.is_none();
         untimed
             || row.stamp.is_some_and(|stamp| {
@@ -234,11 +275,8 @@ impl Listing {
 
     /// Sorts what no index has in order, and leaves out what earlier pages showed.
     fn sorted<'a, T: Record>(&self, mut rows: Vec<&'a Arc<Row<T>>>) -> Vec<&'a Arc<Row<T>>> {
-        let place = |row: &&Arc<Row<T>>| self.sort.place(row);
-        if let Some(after) = self.after {
-            rows.retain(|row| if self.descending { place(row) < after } else { place(row) > after });
-        }
-        rows.sort_unstable_by_key(place);
+        rows.retain(|row| self.follows(row));
+        rows.sort_unstable_by_key(|row| self.rank(self.sort.place(row)));
         rows.dedup_by_key(|row| row.key);
         if self.descending {
             rows.reverse();
@@ -246,27 +284,13 @@ impl Listing {
         rows
     }
 
-    /// An opaque cursor for what follows `after`; `serial` keeps two of the same place apart.
-    pub fn cursor(&self, after: Option<Place>, serial: u64) -> String {
-        let (value, id) = after.map_or((None, None), |(time, key)| (time.map(|time| time.timestamp()), Some(key)));
-        let direction = if self.descending { "desc" } else { "asc" };
-        let cursor =
-            json!({"field": self.sort.name(), "fieldValue": value, "sortDirection": direction, "id": id, "n": serial});
-        BASE64_URL_SAFE_NO_PAD.encode(cursor.to_string())
+    /// An opaque cursor for what follows `after`.
+    pub fn cursor(&self, after: Option<Place>, desk: &Desk) -> String {
+        desk.issue(after, self.order(), self.parameters)
     }
 
-    /// Where the page before ended; a cursor of another order is refused.
-    fn decode(&self, cursor: &str) -> Option<Option<Place>> {
-        let cursor: Json = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-        let direction = if self.descending { "desc" } else { "asc" };
-        if cursor["field"] != self.sort.name() || cursor["sortDirection"] != direction {
-            return None;
-        }
-        let time = match &cursor["fieldValue"] {
-            Json::Null => None,
-            value => Some(DateTime::from_timestamp(value.as_i64()?, 0)?),
-        };
-        Some(cursor["id"].as_u64().map(|key| (time, key)))
+    fn order(&self) -> (&'static str, &'static str) {
+        (self.sort.name(), if self.descending { "desc" } else { "asc" })
     }
 
     /// Where the page began.
@@ -299,7 +323,8 @@ fn ids(value: &str) -> Result<Vec<u64>, String> {
     if ids.len() > IDS { Err(format!("ids: at most {IDS}")) } else { Ok(ids) }
 }
 
-fn integer(name: &str, value: &str) -> Result<u64, String> {
+/// A number, and nothing that only looks like one.
+pub fn integer(name: &str, value: &str) -> Result<u64, String> {
     value.parse().map_err(|_| format!("{name}: must be an integer"))
 }
 
@@ -311,4 +336,72 @@ fn boolean(name: &str, value: &str) -> Result<bool, String> {
 fn instant(name: &str, value: &str) -> Result<DateTime<Utc>, String> {
     let parsed = if value.len() == 20 { NaiveDateTime::parse_from_str(value, "%Y-%m-%dT%H:%M:%SZ").ok() } else { None };
     parsed.map(|naive| naive.and_utc()).ok_or_else(|| format!("{name}: must be of the form YYYY-MM-DDTHH:MM:SSZ"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::sandbox::people::Person;
+    use crate::sandbox::pipedrive::bench::{at, company, employed, get, walk};
+
+    #[tokio::test(start_paused = true)]
+    async fn pages_end_at_their_border_in_every_order() {
+        for (rows, pages) in [(499, 1), (500, 1), (501, 2), (2001, 5)] {
+            let pipedrive = company();
+            for row in 0..rows {
+                pipedrive.add_at(&Person::default(), at(row / 700));
+            }
+            let mut backwards = pipedrive.ids();
+            backwards.reverse();
+            let window = "update_time&updated_since=2026-11-02T09:00:00Z&updated_until=2026-11-03T00:00:00Z";
+            let by_id = window.replacen("update_time", "id", 1);
+            for sort in ["id", "update_time", "add_time", window, &by_id] {
+                let (ids, seen) = walk(&pipedrive, &format!("sort_by={sort}&limit=500")).await;
+                assert_eq!((ids, seen), (pipedrive.ids(), pages), "{rows} by {sort}");
+                let (ids, _) = walk(&pipedrive, &format!("sort_by={sort}&sort_direction=desc&limit=500")).await;
+                assert_eq!(ids, backwards, "{rows} by {sort} downwards");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn windows_are_half_open_and_know_no_null() {
+        let pipedrive = company();
+        let timeless = pipedrive.add_without_update_time(&employed(), at(-9000));
+        let [one, two] = [0, 10].map(|second| pipedrive.add_at(&employed(), at(second)));
+        let late = pipedrive.add_visible_at(&employed(), at(5), at(30));
+        for (query, wanted) in [
+            ("sort_by=update_time", vec![&timeless, &one, &two]),
+            ("updated_since=2026-11-02T09:00:00Z&updated_until=2026-11-02T09:00:10Z", vec![&one]),
+            ("updated_until=2026-11-02T09:00:11Z&sort_by=update_time&sort_direction=desc", vec![&two, &one]),
+            ("updated_since=2026-11-02T09:00:01Z&sort_by=update_time", vec![&two]),
+            ("updated_since=2026-11-02T09:00:10Z&updated_until=2026-11-02T09:00:00Z&sort_by=update_time", vec![]),
+            ("ids=3,1,99,2,2", vec![]),
+            ("owner_id=8", vec![]),
+        ] {
+            let (ids, _) = walk(&pipedrive, query).await;
+            let wanted: Vec<&String> = if query.starts_with("ids") { vec![&timeless, &one] } else { wanted };
+            assert_eq!(ids.iter().collect::<Vec<_>>(), wanted, "{query}");
+        }
+        tokio::time::advance(Duration::from_secs(30)).await;
+        assert_eq!(walk(&pipedrive, "sort_by=update_time").await.0, [&timeless, &one, &late, &two].map(String::as_str));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn cursors_are_keysets_without_a_snapshot() {
+        let pipedrive = company();
+        let ids: Vec<String> = (0..6).map(|_| pipedrive.add_at(&employed(), at(-60))).collect();
+        let (_, first) = get(&pipedrive, "/api/v2/persons?sort_by=update_time&limit=2").await;
+        let cursor = first["additional_data"]["next_cursor"].as_str().unwrap();
+        assert!(pipedrive.delete(&ids[2]) && pipedrive.edit(&ids[0], |person| person.title = None));
+        let (rest, _) = walk(&pipedrive, &format!("sort_by=update_time&limit=2&cursor={cursor}")).await;
+        assert_eq!(rest, [3, 4, 5, 0].map(|at: usize| ids[at].as_str()), "the edited row shows twice");
+        let other = format!("/api/v2/persons?sort_by=id&cursor={cursor}");
+        assert_eq!(get(&pipedrive, &other).await.0, 400);
+        pipedrive.set_empty_pages(Some(2));
+        pipedrive.set_page_size_cap(1);
+        let (all, pages) = walk(&pipedrive, "limit=500").await;
+        assert_eq!((all.len(), all, pages > 8), (5, pipedrive.ids(), true), "empty pages are not the end");
+    }
 }

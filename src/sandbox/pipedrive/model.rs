@@ -1,23 +1,18 @@
-//! The company's state, what people do in it, and the levers a test pulls.
+//! The company and what people do to its persons.
 //! It must not know HTTP.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, SubsecRound, Utc};
+use serde_json::Value as Json;
 
 use crate::sandbox::clock::Clock;
 use crate::sandbox::faults::{Faults, Gate, RequestCounts};
-use crate::sandbox::people::{Company, Person};
-use crate::sandbox::pipedrive::fields::{Absent, Bare, Contact, Organization};
-use crate::sandbox::pipedrive::rates::Rates;
+use crate::sandbox::people::Person;
+use crate::sandbox::pipedrive::fields::PROPSTREET_ID;
+use crate::sandbox::pipedrive::person::Contact;
 use crate::sandbox::pipedrive::routes;
-use crate::sandbox::table::{Row, Table};
-
-/// The API token.
-pub const TOKEN: &str = "5a4db0c5e8f1792603bd4c8ea9f75162d0c3b8e7";
-/// The company's id.
-pub const COMPANY: u64 = 8_123_456;
+use crate::sandbox::pipedrive::state::{Act, Held, State};
 
 /// A Pipedrive company account. Clones share it.
 #[derive(Clone)]
@@ -27,66 +22,11 @@ pub struct Pipedrive {
     state: Arc<Mutex<State>>,
 }
 
-/// What a single read answers for a deleted record; Pipedrive documents none of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeletedRead {
-    /// 200 with `is_deleted: true`.
-    Shown,
-    /// 404
-    NotFound,
-    /// 410
-    Gone,
-}
-
-/// Everything that changes.
-pub struct State {
-    /// Persons.
-    pub persons: Table<Contact>,
-    /// Organizations.
-    pub organizations: Table<Organization>,
-    members: BTreeSet<(u64, u64)>,
-    organization_of: BTreeMap<(String, String), u64>,
-    /// Limits and what is used of them.
-    pub rates: Rates,
-    /// Whether the token is refused.
-    pub expired: bool,
-    /// The most rows a page has.
-    pub page_cap: usize,
-    /// Every how many list calls an empty page comes with a cursor to go on.
-    pub empty_pages: Option<u64>,
-    /// What a single read answers for a deleted record.
-    pub deleted_read: DeletedRead,
-    /// How records without custom values show them.
-    pub bare: Bare,
-    /// How a missing address or number is spelt.
-    pub absent: Absent,
-    /// Further field definitions, to fill pages.
-    pub further_fields: usize,
-    /// Answers so far; numbers correlation ids and cursors.
-    pub answers: u64,
-}
-
 impl Pipedrive {
     /// An empty company; `seed` decides the run of ids.
     pub fn new(clock: Clock, seed: u64) -> Self {
-        let state = State {
-            // Both begin alike: an id means nothing without its type.
-            persons: Table::new(1 + seed % 40),
-            organizations: Table::new(1 + seed % 40),
-            members: BTreeSet::new(),
-            organization_of: BTreeMap::new(),
-            rates: Rates::default(),
-            expired: false,
-            page_cap: usize::MAX,
-            empty_pages: None,
-            deleted_read: DeletedRead::Shown,
-            bare: Bare::Mixed,
-            absent: Absent::Mixed,
-            further_fields: 0,
-            answers: 0,
-        };
         let gate = Gate::new(clock.clone(), seed, routes::kind);
-        Self { gate, clock, state: Arc::new(Mutex::new(state)) }
+        Self { gate, clock, state: Arc::new(Mutex::new(State::new(1 + seed % 40))) }
     }
 
     /// The drawer of faults.
@@ -94,7 +34,8 @@ impl Pipedrive {
         self.gate.faults()
     }
 
-    /// Requests so far: kinds me, users, persons, person, organizations, organization, fields, other.
+    /// Requests so far: kinds token, me, users, persons, person, organizations, organization, fields, merge, webhooks,
+    /// recents, other.
     pub fn requests(&self) -> RequestCounts {
         self.gate.requests()
     }
@@ -111,182 +52,167 @@ impl Pipedrive {
 
     /// Adds a person whose times are `stamp`, in whole seconds.
     pub fn add_at(&self, person: &Person, stamp: DateTime<Utc>) -> String {
-        self.insert(person, stamp, Some(stamp), None)
+        self.state().hire(person, stamp, Some(stamp), None).to_string()
     }
 
     /// Adds a person stamped `stamp` that no list shows before `visible_from`.
     pub fn add_visible_at(&self, person: &Person, stamp: DateTime<Utc>, visible_from: DateTime<Utc>) -> String {
-        self.insert(person, stamp, Some(stamp), Some(visible_from))
+        self.state().hire(person, stamp, Some(stamp), Some(visible_from)).to_string()
     }
 
     /// Adds a person of old whose `update_time` is NULL.
     pub fn add_without_update_time(&self, person: &Person, created: DateTime<Utc>) -> String {
-        self.insert(person, created, None, None)
+        self.state().hire(person, created, None, None).to_string()
     }
 
-    fn insert(
-        &self,
-        person: &Person,
-        created: DateTime<Utc>,
-        stamp: Option<DateTime<Utc>>,
-        visible_from: Option<DateTime<Utc>>,
-    ) -> String {
-        let created = created.trunc_subsecs(0);
-        let stamp = stamp.map(|stamp| stamp.trunc_subsecs(0));
-        let mut state = self.state();
-        let organization = person.company.as_ref().map(|company| state.organization_for(company, created));
-        let contact = Contact { person: person.clone(), organization, propstreet_id: None };
-        let key = state.persons.insert(contact, created, stamp, visible_from);
-        state.members.extend(organization.map(|organization| (organization, key)));
-        key.to_string()
-    }
-
-    /// Edits a person and bumps `update_time`. `false` when there is no such person.
+    /// Edits a person and moves `update_time`. `false` when there is no such person.
     pub fn edit(&self, id: &str, edit: impl FnOnce(&mut Person)) -> bool {
-        let now = self.now();
+        let act = Act::person(self.now());
+        self.state().edit(id, act, edit)
+    }
+
+    /// Edits many persons at once: all get this very second for their `update_time`. Answers it.
+    pub fn bulk_edit(&self, ids: &[String], edit: impl Fn(&mut Person)) -> DateTime<Utc> {
+        let act = Act { bulk: true, ..Act::person(self.now()) };
         let mut state = self.state();
-        let Some(row) = state.person(id) else { return false };
-        let (key, before, mut person) = (row.key, row.value.organization, row.value.person.clone());
-        edit(&mut person);
-        let organization = person.company.as_ref().map(|company| state.organization_for(company, now));
-        if let Some(before) = before {
-            state.members.remove(&(before, key));
+        for id in ids {
+            state.edit(id, act, &edit);
         }
-        state.members.extend(organization.map(|organization| (organization, key)));
-        state.touch(key, now, |row| {
-            row.value.person = person;
-            row.value.organization = organization;
-        })
+        act.at
     }
 
     /// Moves `update_time` and nothing else.
     pub fn bump(&self, id: &str) -> bool {
-        let now = self.now();
+        self.change::<Contact>(id, Act::person(self.now()), |_| ())
+    }
+
+    /// Back-dates a person or takes the `update_time` away, as imports did; nobody is told.
+    pub fn set_update_time(&self, id: &str, stamp: Option<DateTime<Utc>>) -> bool {
+        let stamp = stamp.map(|stamp| stamp.trunc_subsecs(0));
         let mut state = self.state();
-        state.person(id).map(|row| row.key).is_some_and(|key| state.touch(key, now, |_| ()))
+        let key = state.row::<Contact>(id).map(|row| row.key);
+        key.is_some_and(|key| state.persons.change(key, |row| row.stamp = stamp))
     }
 
     /// What was written back to the field `Propstreet id`.
     pub fn written_back(&self, id: &str) -> Option<String> {
-        self.state().person(id)?.value.propstreet_id.clone()
+        self.value(id, PROPSTREET_ID)?.as_str().map(str::to_owned)
+    }
+
+    /// What a custom field of a person holds.
+    pub fn value(&self, id: &str, code: &str) -> Option<Json> {
+        self.state().row::<Contact>(id)?.value.sheet.custom.get(code).cloned()
+    }
+
+    /// Types any JSON into a field of a person, custom or built-in (`emails`, `label_ids` …), and moves `update_time`.
+    /// It is shown as it stands here, whatever else the person holds.
+    pub fn set(&self, id: &str, code: &str, value: Json) -> bool {
+        self.put::<Contact>(id, code, Some(value), Act::person(self.now()))
+    }
+
+    /// The same without moving `update_time`, as counts do: `open_deals_count`, `notes_count` …
+    pub fn set_quietly(&self, id: &str, code: &str, value: Json) -> bool {
+        self.put::<Contact>(id, code, Some(value), Act::quiet(self.now()))
+    }
+
+    /// Leaves a built-in field of a person out of all answers.
+    pub fn omit(&self, id: &str, code: &str) -> bool {
+        self.put::<Contact>(id, code, None, Act::quiet(self.now()))
+    }
+
+    /// Gives a person a further address, not the primary one.
+    pub fn add_email(&self, id: &str, label: &str, email: &str) -> bool {
+        let entry = (label.to_owned(), email.to_owned());
+        self.change::<Contact>(id, Act::person(self.now()), |contact| contact.emails.push(entry))
+    }
+
+    /// Gives a person a further number, not the primary one.
+    pub fn add_phone(&self, id: &str, label: &str, phone: &str) -> bool {
+        let entry = (label.to_owned(), phone.to_owned());
+        self.change::<Contact>(id, Act::person(self.now()), |contact| contact.phones.push(entry))
     }
 
     /// Marks a person as deleted: lists no longer show it.
     pub fn delete(&self, id: &str) -> bool {
-        let now = self.now();
-        let mut state = self.state();
-        state.person(id).map(|row| row.key).is_some_and(|key| state.touch(key, now, |row| row.deleted = Some(now)))
+        self.bin::<Contact>(id)
     }
 
-    /// Restores a deleted person.
+    /// Restores a person deleted less than thirty days ago.
     pub fn restore(&self, id: &str) -> bool {
-        let now = self.now();
-        let mut state = self.state();
-        state.person(id).map(|row| row.key).is_some_and(|key| state.touch(key, now, |row| row.deleted = None))
+        self.unbin::<Contact>(id)
     }
 
     /// Deletes for good: no call returns the person any more.
     pub fn purge(&self, id: &str) -> bool {
-        let mut state = self.state();
-        state.person(id).map(|row| row.key).is_some_and(|key| state.persons.purge(key))
+        self.erase::<Contact>(id)
     }
 
-    /// Merges `gone` into `survivor`, whose values win; empty ones are filled.
-    pub fn merge(&self, gone: &str, survivor: &str) -> bool {
-        let now = self.now();
-        let mut state = self.state();
-        let Some((loser, person)) = state.person(gone).map(|row| (row.key, row.value.person.clone())) else {
-            return false;
-        };
-        let Some(winner) = state.person(survivor).map(|row| row.key).filter(|key| *key != loser) else { return false };
-        state.touch(winner, now, |row| {
-            let kept = &mut row.value.person;
-            kept.email = kept.email.take().or(person.email);
-            kept.phone = kept.phone.take().or(person.phone);
-            kept.mobile = kept.mobile.take().or(person.mobile);
-            kept.title = kept.title.take().or(person.title);
-            kept.language = kept.language.take().or(person.language);
-            kept.linkedin = kept.linkedin.take().or(person.linkedin);
-            kept.label = kept.label.take().or(person.label);
-            kept.strategy = kept.strategy.take().or(person.strategy);
-        }) && state.touch(loser, now, |row| row.deleted = Some(now))
-    }
-
-    /// Renames the organization of a person; the person's own time stays.
-    pub fn rename_organization(&self, person: &str, name: &str) -> bool {
-        let now = self.now();
-        let mut state = self.state();
-        let Some(organization) = state.person(person).and_then(|row| row.value.organization) else { return false };
-        state.organizations.change(organization, |row| {
-            row.stamp = Some(now);
-            name.clone_into(&mut row.value.company.name);
-        })
+    /// Takes a person out of the sight of the user behind the token, or shows it again; no time moves.
+    pub fn hide(&self, id: &str, hide: bool) -> bool {
+        self.veil::<Contact>(id, hide)
     }
 
     /// The ids of all persons that are not deleted, hidden ones included, oldest first.
     pub fn ids(&self) -> Vec<String> {
-        let state = self.state();
-        let live = |key: &u64| state.persons.row(*key).is_some_and(|row| row.deleted.is_none());
-        state.persons.keys().into_iter().filter(live).map(|key| key.to_string()).collect()
+        self.live::<Contact>()
     }
 
     /// The person behind an id, deleted or not.
     pub fn person(&self, id: &str) -> Option<Person> {
-        self.state().person(id).map(|row| row.value.person.clone())
+        self.state().row::<Contact>(id).map(|row| row.value.person.clone())
     }
 
-    /// Makes pages shorter than clients ask for.
-    pub fn set_page_size_cap(&self, rows: usize) {
-        self.state().page_cap = rows.max(1);
-    }
-
-    /// Makes every n-th list call answer an empty page with a cursor to go on.
-    pub fn set_empty_pages(&self, every: Option<u64>) {
-        self.state().empty_pages = every.map(|every| every.max(2));
-    }
-
-    /// Refuses the token from now on, as after a regeneration.
-    pub fn expire_tokens(&self) {
-        self.state().expired = true;
-    }
-
-    /// Accepts the token again.
-    pub fn renew_tokens(&self) {
-        self.state().expired = false;
-    }
-
-    /// Decides what a single read answers for a deleted record.
-    pub fn set_deleted_read(&self, answer: DeletedRead) {
-        self.state().deleted_read = answer;
-    }
-
-    /// Decides how emptiness is spelt, in custom fields and in addresses and numbers.
-    pub fn set_emptiness(&self, bare: Bare, absent: Absent) {
+    pub(super) fn change<T: Held>(&self, id: &str, act: Act, change: impl FnOnce(&mut T)) -> bool {
         let mut state = self.state();
-        (state.bare, state.absent) = (bare, absent);
+        let key = state.row::<T>(id).map(|row| row.key);
+        key.is_some_and(|key| state.change::<T>(key, act, |row| change(&mut row.value)))
     }
 
-    /// Adds field definitions of no use, before the custom ones: theirs come on a later page.
-    pub fn set_further_fields(&self, fields: usize) {
-        self.state().further_fields = fields;
+    pub(super) fn put<T: Held>(&self, id: &str, code: &str, value: Option<Json>, act: Act) -> bool {
+        let custom = T::fields(&self.state()).custom().any(|field| field.code == code);
+        self.change::<T>(id, act, |record| {
+            let sheet = record.sheet_mut();
+            match value {
+                Some(value) if custom => drop(sheet.custom.insert(code.to_owned(), value)),
+                None if custom => drop(sheet.custom.remove(code)),
+                value => drop(sheet.shown.insert(code.to_owned(), value)),
+            }
+        })
     }
 
-    /// Changes limits and budget.
-    pub fn with_rates(&self, change: impl FnOnce(&mut Rates)) {
-        change(&mut self.state().rates);
-    }
-
-    /// Uses up the day's tokens: every call answers 429 until midnight UTC.
-    pub fn exhaust_budget(&self) {
+    pub(super) fn bin<T: Held>(&self, id: &str) -> bool {
         let now = self.now();
-        self.state().rates.exhaust(now);
+        let mut state = self.state();
+        let key = state.row::<T>(id).map(|row| row.key);
+        key.is_some_and(|key| state.change::<T>(key, Act::person(now), |row| row.deleted = Some(now)))
     }
 
-    /// Puts the firewall's HTML page before every call, or takes it away.
-    pub fn set_blocked(&self, blocked: bool) {
-        self.state().rates.blocked = blocked;
+    pub(super) fn unbin<T: Held>(&self, id: &str) -> bool {
+        let now = self.now();
+        let mut state = self.state();
+        let act = Act { stamps: state.levers.restore_moves_stamp, ..Act::person(now) };
+        let held = state.row::<T>(id).filter(|row| !State::is_purged(row, now)).map(|row| row.key);
+        held.is_some_and(|key| state.change::<T>(key, act, |row| row.deleted = None))
     }
 
+    pub(super) fn erase<T: Held>(&self, id: &str) -> bool {
+        let mut state = self.state();
+        let key = state.row::<T>(id).map(|row| row.key);
+        key.is_some_and(|key| T::table_mut(&mut state).purge(key))
+    }
+
+    pub(super) fn veil<T: Held>(&self, id: &str, hide: bool) -> bool {
+        self.change::<T>(id, Act::quiet(self.now()), |record| record.sheet_mut().hidden = hide)
+    }
+
+    pub(super) fn live<T: Held>(&self) -> Vec<String> {
+        let state = self.state();
+        let table = T::table(&state);
+        let live = |key: &u64| table.row(*key).is_some_and(|row| row.deleted.is_none());
+        table.keys().into_iter().filter(live).map(|key| key.to_string()).collect()
+    }
+
+    /// Now, to the second: no time of a record is finer.
     pub(super) fn now(&self) -> DateTime<Utc> {
         self.clock.now().trunc_subsecs(0)
     }
@@ -302,29 +228,109 @@ impl Pipedrive {
 }
 
 impl State {
-    fn organization_for(&mut self, company: &Company, now: DateTime<Utc>) -> u64 {
-        let name = (company.name.clone(), company.domain.clone());
-        let organizations = &mut self.organizations;
-        *self
-            .organization_of
-            .entry(name)
-            .or_insert_with(|| organizations.insert(Organization { company: company.clone() }, now, Some(now), None))
-    }
-
-    fn person(&self, id: &str) -> Option<&Arc<Row<Contact>>> {
-        self.persons.row(id.parse().ok()?)
-    }
-
-    /// Changes a person and bumps its `update_time`.
-    pub fn touch(&mut self, key: u64, now: DateTime<Utc>, change: impl FnOnce(&mut Row<Contact>)) -> bool {
-        self.persons.change(key, |row| {
-            row.stamp = Some(now.trunc_subsecs(0));
-            change(row);
+    fn edit(&mut self, id: &str, act: Act, edit: impl FnOnce(&mut Person)) -> bool {
+        let Some(row) = self.row::<Contact>(id) else { return false };
+        let (key, before, mut person) = (row.key, row.value.organization, row.value.person.clone());
+        let employer = person.company.clone();
+        edit(&mut person);
+        // Whoever stays where they are stays there even when the organization has another name by now.
+        let organization = if person.company == employer {
+            before
+        } else {
+            person.company.as_ref().map(|company| self.organization_for(company, act.at))
+        };
+        self.moved(key, before, organization);
+        self.change::<Contact>(key, act, |row| {
+            row.value.person = person;
+            row.value.organization = organization;
         })
     }
+}
 
-    /// The persons of an organization.
-    pub fn members(&self, organization: u64) -> Vec<u64> {
-        self.members.range((organization, 0)..=(organization, u64::MAX)).map(|(_, key)| *key).collect()
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::sandbox::pipedrive::bench::{at, company, employed, get, pass, walk};
+    use crate::sandbox::pipedrive::state::HiddenRead;
+
+    #[tokio::test(start_paused = true)]
+    async fn many_share_one_second_and_some_are_older_than_they_should_be() {
+        let pipedrive = company();
+        let all: Vec<String> = (0..2_500).map(|_| pipedrive.add_at(&employed(), at(-60))).collect();
+        pass(5).await;
+        let second = pipedrive.bulk_edit(&all, |person| person.title = Some("CFO".to_owned()));
+        assert_eq!(second, at(5));
+        let exactly =
+            "updated_since=2026-11-02T09:00:05Z&updated_until=2026-11-02T09:00:06Z&sort_by=update_time&limit=500";
+        assert_eq!(walk(&pipedrive, exactly).await, (all.clone(), 5));
+        assert!(pipedrive.set_update_time(&all[0], Some(at(-9_000))) && pipedrive.set_update_time(&all[1], None));
+        assert_eq!(walk(&pipedrive, exactly).await.0, all[2..]);
+        let order = |ids: &[String]| [ids[0].clone(), ids[1].clone(), ids[2_499].clone()];
+        let sorted = "sort_by=update_time&limit=500";
+        assert_eq!(order(&walk(&pipedrive, sorted).await.0), [&all[1], &all[0], &all[2_499]].map(Clone::clone));
+        pipedrive.set_nulls_last(true);
+        let (upwards, _) = walk(&pipedrive, sorted).await;
+        assert_eq!(order(&upwards), [&all[0], &all[2], &all[1]].map(Clone::clone));
+        let (mut downwards, _) = walk(&pipedrive, &format!("{sorted}&sort_direction=desc")).await;
+        downwards.reverse();
+        assert_eq!(downwards, upwards);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn counts_move_without_a_time_and_any_field_can_hold_anything() {
+        let pipedrive = company();
+        let id = pipedrive.add_at(&employed(), at(-60));
+        let path = format!("/api/v2/persons/{id}");
+        assert!(pipedrive.set_quietly(&id, "notes_count", json!(3)));
+        let (_, body) = get(&pipedrive, &format!("{path}?include_fields=notes_count")).await;
+        assert_eq!(
+            (&body["data"]["notes_count"], &body["data"]["update_time"]),
+            (&json!(3), &json!("2026-11-02T08:59:00Z"))
+        );
+        assert_eq!(get(&pipedrive, &path).await.1["data"].get("notes_count"), None, "it was not asked for");
+        assert!(pipedrive.set(&id, "emails", json!([{"value": " "}])) && pipedrive.omit(&id, "last_name"));
+        let (_, body) = get(&pipedrive, &path).await;
+        assert_eq!((&body["data"]["emails"], body["data"].get("last_name")), (&json!([{"value": " "}]), None));
+        assert_eq!(body["data"]["update_time"], "2026-11-02T09:00:00Z");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whom_the_user_may_not_see_is_in_no_list_and_not_deleted() {
+        let pipedrive = company();
+        let [one, two] = [0, 1].map(|_| pipedrive.add_at(&employed(), at(-60)));
+        assert!(pipedrive.hide(&one, true));
+        assert_eq!(walk(&pipedrive, "").await.0, [two.as_str()]);
+        assert_eq!(walk(&pipedrive, &format!("ids={one},{two}")).await.0, [two.as_str()]);
+        let path = format!("/api/v2/persons/{one}");
+        assert_eq!(get(&pipedrive, &path).await.0, 403);
+        pipedrive.set_hidden_read(HiddenRead::NotFound);
+        assert_eq!(get(&pipedrive, &path).await.0, 404);
+        pass(5).await;
+        assert!(pipedrive.hide(&one, false));
+        assert_eq!(walk(&pipedrive, "updated_since=2026-11-02T09:00:00Z").await.0, [""; 0], "its time is the old one");
+        assert_eq!(walk(&pipedrive, "").await.0.len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_bin_keeps_for_thirty_days() {
+        let pipedrive = company();
+        let [one, two, three] = [0, 1, 2].map(|_| pipedrive.add_at(&employed(), at(-60)));
+        assert!(pipedrive.delete(&one) && pipedrive.delete(&two) && pipedrive.purge(&three));
+        pipedrive.restore_moves_stamp(false);
+        pass(29 * 86_400).await;
+        assert_eq!(get(&pipedrive, &format!("/api/v2/persons/{one}")).await.1["data"]["is_deleted"], true);
+        pipedrive.set_deleted_in_lists(true);
+        assert_eq!(walk(&pipedrive, "").await.0, [one.as_str(), &two]);
+        assert!(pipedrive.restore(&one));
+        let (_, body) = get(&pipedrive, &format!("/api/v2/persons/{one}")).await;
+        assert_eq!(
+            (&body["data"]["is_deleted"], &body["data"]["update_time"]),
+            (&json!(false), &json!("2026-11-02T09:00:00Z"))
+        );
+        pass(86_400).await;
+        assert!(!pipedrive.restore(&two));
+        assert_eq!(get(&pipedrive, &format!("/api/v2/persons/{two}")).await.0, 404);
+        assert_eq!(walk(&pipedrive, "").await.0, [one.as_str()]);
     }
 }
