@@ -162,7 +162,9 @@ fn open(
     dice: &Dice,
 ) -> Result<Source, AssemblyError> {
     let keeper = Arc::new(BesideTheLedger(KeptToken::new(ledger, &source.name)));
-    let transport = transport(network, source.crm.base_url(), crm::default_timeout())?;
+    let way = |to| transport(network, to, crm::default_timeout());
+    let api = way(source.crm.base_url())?;
+    let login = source.crm.login_url().map_or_else(|| Ok(Arc::clone(&api)), way)?;
     let wanted = crm::Wanted { fields: source.mapper.fields().clone(), optional: source.mapper.optional().clone() };
     Ok(Source {
         name: source.name.clone(),
@@ -172,7 +174,7 @@ fn open(
         on_delete: source.on_delete,
         guard: source.guard,
         mapper: source.mapper.clone(),
-        crm: crm::open(source.crm.clone(), wanted, transport, keeper, clock.clone(), dice.clone()),
+        crm: crm::open(source.crm.clone(), wanted, crm::Ways { api, login }, keeper, clock.clone(), dice.clone()),
     })
 }
 
@@ -367,5 +369,67 @@ mod tests {
         let told = trouble.to_string();
         assert!(told.contains("nowhere/ledger.sqlite.tokens.hubspot") && told.contains("directory exists"), "{told}");
         assert_eq!(stage.used(), []);
+    }
+
+    /// Pipedrive's two hosts; each keeps the addresses it was asked at.
+    #[derive(Default)]
+    struct TwoHosts {
+        refresh_tokens: Mutex<Vec<String>>,
+        asked: Mutex<Vec<String>>,
+    }
+
+    impl Network for Arc<TwoHosts> {
+        fn transport(&self, base: &Url, _timeout: Duration) -> Result<Arc<dyn Transport>, String> {
+            let (hosts, base) = (Arc::clone(self), base.clone());
+            Ok(Scripted::answering(move |_, request| Ok(hosts.answer(&base, request))))
+        }
+    }
+
+    impl TwoHosts {
+        fn answer(&self, base: &Url, request: &Request) -> Response {
+            if base.host_str() != Some("oauth.pipedrive.com") {
+                self.asked.lock().unwrap().push(format!("{} by {base}", request.uri()));
+                return answer(200, &[], r#"{"success": true, "data": {"company_id": 77}}"#);
+            }
+            let mut form = url::form_urlencoded::parse(request.body());
+            let used = form.find(|(name, _)| name == "refresh_token").unwrap().1.into_owned();
+            let mut tokens = self.refresh_tokens.lock().unwrap();
+            tokens.push(used);
+            let grant = format!(
+                r#"{{"access_token": "a", "refresh_token": "r{}", "api_domain": "https://acme.pipedrive.com"}}"#,
+                tokens.len() + 1
+            );
+            answer(200, &[], &grant)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn logins_have_a_host_of_their_own_and_say_where_the_api_is_unless_the_operator_does() {
+        let (folder, hosts) = (tempfile::tempdir().unwrap(), Arc::new(TwoHosts::default()));
+        for (base_url, asked) in [
+            ("", "https://acme.pipedrive.com/v1/users/me by https://api.pipedrive.com/"),
+            (
+                "base_url = \"https://proxy.example/pd\"",
+                "https://proxy.example/pd/v1/users/me by https://proxy.example/pd",
+            ),
+            ("", "https://acme.pipedrive.com/v1/users/me by https://api.pipedrive.com/"),
+        ] {
+            let text = format!(
+                "propstreet.auth = {{ kind = \"token\", token = \"t\" }}\nledger.path = \"ledger.sqlite\"\n[sources.pd]\n\
+                 kind = \"pipedrive\"\nfirst_run = \"backfill\"\n{base_url}\nauth = {{ kind = \"oauth_refresh\", \
+                 client_id = \"app\", client_secret = \"s\", refresh_token = \"r1\" }}"
+            );
+            let file = folder.path().join("propsync.toml");
+            let config = load::parse(&file, &text, &BTreeMap::new()).unwrap_or_else(|problems| panic!("{problems}"));
+            let clock = Clock::simulated(Timestamp::UNIX_EPOCH);
+            let upstreams = connect(&config, &hosts, &clock, &Dice::seeded(1)).unwrap();
+            assert_eq!(upstreams.sources[0].crm.account().await.unwrap().id, "77");
+            assert_eq!(hosts.asked.lock().unwrap().pop().unwrap(), asked);
+        }
+        assert_eq!(
+            *hosts.refresh_tokens.lock().unwrap(),
+            ["r1", "r2", "r3"],
+            "each process uses what the last was given"
+        );
     }
 }

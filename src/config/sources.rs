@@ -21,7 +21,7 @@ pub(in crate::config) const PLANNED: [&str; 8] =
 const fn planned_for(kind: Kind) -> &'static [&'static str] {
     match kind {
         Kind::Salesforce | Kind::HubSpot => &[],
-        Kind::Pipedrive => &["write_back", "budget_share"],
+        Kind::Pipedrive => &["write_back"],
     }
 }
 
@@ -170,7 +170,10 @@ fn policies(section: &Section<'_>) -> bool {
 fn close(section: Section<'_>, kind: Option<Kind>) {
     let Some(kind) = kind else {
         // The kind is at fault itself: these may well be right.
-        salesforce::OWN.into_iter().chain(["write_back", "budget_share"]).for_each(|key| section.knows(key));
+        salesforce::OWN
+            .into_iter()
+            .chain(["write_back", "budget_share", "backfill_share"])
+            .for_each(|key| section.knows(key));
         return section.close(&PLANNED);
     };
     let written = |own: &&str| section.entries().any(|(key, _)| key == *own);

@@ -1,5 +1,5 @@
-//! The requests of a day. A CRM counts them for the whole account, so that one greedy program stops all others; a source
-//! keeps to its share. It knows no request, and of a CRM only its name and its header.
+//! What a source may spend a day. A CRM counts for the whole account, so that one greedy program stops all others; a
+//! source keeps to its share. It knows no request, and of a CRM only its name, its unit and its header.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,10 +7,11 @@ use std::time::Duration;
 use ::http::HeaderMap;
 
 use crate::domain::failure::Trouble;
-use crate::domain::spending::Spending;
+use crate::domain::instant::minute;
+use crate::domain::spending::{Cost, Purse, Purses, Spending, Used};
 use crate::http::pacer::Allowance;
 
-/// Part of a rolling day comes back all the time, and nothing says how much: an hour later some of it is there again.
+/// Part of a rolling day comes back all the time: an hour later some of it is there again.
 const LATER: Duration = Duration::from_secs(3600);
 
 /// Whose budget it is, and how it is learnt.
@@ -20,43 +21,84 @@ pub(super) struct Owner {
     pub crm: &'static str,
     /// What it calls the account that shares the budget.
     pub account: &'static str,
+    /// What it counts.
+    pub unit: &'static str,
     /// What the account has a day, out of an answer's headers. One that is not there says nothing; it is no zero.
     pub a_day: fn(&HeaderMap) -> Option<u64>,
+    /// What it has at least, where no header ever says; `None` holds nothing back.
+    pub at_least: Option<u64>,
+}
+
+/// Parts of the account's day, in percent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shares {
+    /// What the source may use.
+    pub everyday: u32,
+    /// What a backfill may use besides; `None` has it within the other.
+    pub backfill: Option<u32>,
 }
 
 /// What this source has used of the day, by its own count: the CRM's own lags, goes backwards or holds everybody's.
-/// Logins and repeats count too; whether the CRM counts logins is not documented, and they are few. Where the CRM never
-/// names a limit, nothing is held back.
+/// Repeats and calls that fail count too; whether the CRM counts them is not documented, and they are few.
 #[derive(Debug)]
 pub(super) struct Budget {
     owner: Owner,
-    share: u32,
+    shares: Shares,
     day: Mutex<Day>,
 }
 
 #[derive(Debug, Default)]
 struct Day {
-    /// What the account has a day; unknown before its very first answer, which is therefore let through.
+    /// What the account has a day; unknown before its very first answer, which is therefore let through where nothing
+    /// is known that it has at least.
     account: Option<u64>,
-    used: u64,
+    used: Purses<Used>,
+    /// Since the process began.
+    spent: Purses<u64>,
 }
 
 impl Budget {
-    /// A share of the account's requests, in percent.
-    pub(super) fn new(owner: Owner, share: u32) -> Self {
-        Self { owner, share, day: Mutex::default() }
+    /// Shares of the account's day.
+    pub(super) fn new(owner: Owner, shares: Shares) -> Self {
+        Self { owner, shares, day: Mutex::default() }
     }
 
     /// This is what the source has used within the last day, before now, and what the account had then.
-    pub(super) fn used(&self, Spending { requests, limit }: Spending) {
+    pub(super) fn used(&self, Spending { used, limit, .. }: Spending) {
         let mut day = self.day();
-        day.used = requests;
+        day.used = used;
         day.account = day.account.or(limit);
+    }
+
+    /// What was spent since the process began.
+    pub(super) fn spent(&self) -> Purses<u64> {
+        self.day().spent
     }
 
     /// What the account has a day, where it has said so.
     pub(super) fn a_day(&self) -> Option<u64> {
         self.day().account
+    }
+
+    /// What the source may use of it day by day, with the sum in words; `None` where no limit is known.
+    pub(super) fn everyday(&self) -> Option<(u64, String)> {
+        let (part, words, _) = self.part(self.day().account, Purse::Everyday)?;
+        Some((part, words))
+    }
+
+    /// One purse's part of the day: how much, the sum in words, and the key that gives it more.
+    fn part(&self, account: Option<u64>, purse: Purse) -> Option<(u64, String, &'static str)> {
+        let (whole, named) = match account {
+            Some(whole) => (whole, String::new()),
+            None => (self.owner.at_least?, format!(", as {} has not said how many there are,", self.owner.crm)),
+        };
+        let (key, share) = match (purse, self.shares.backfill) {
+            (Purse::Backfill, Some(share)) => ("backfill_share", share),
+            _ => ("budget_share", self.shares.everyday),
+        };
+        let part = whole.saturating_mul(u64::from(share)) / 100;
+        let account = self.owner.account;
+        Some((part, format!("{key} = {share} percent of the {account}'s {whole}{named} is {part}"), key))
     }
 
     fn day(&self) -> MutexGuard<'_, Day> {
@@ -65,21 +107,26 @@ impl Budget {
 }
 
 impl Allowance for Budget {
-    fn take(&self) -> Result<(), Trouble> {
+    fn take(&self, Cost { units, purse }: Cost) -> Result<(), Trouble> {
+        let paying = if self.shares.backfill.is_some() { purse } else { Purse::Everyday };
         let mut day = self.day();
-        if let Some(whole) = day.account {
-            let (share, ours) = (self.share, whole.saturating_mul(u64::from(self.share)) / 100);
-            if day.used >= ours {
-                let (Owner { crm, account, .. }, used) = (self.owner, day.used);
-                let cause = format!(
-                    "this source's share of {crm}'s requests is used up: {used} within a day, where budget_share = \
-                     {share} percent of the {account}'s {whole} is {ours}; it goes on by itself as the day rolls on, or \
-                     raise budget_share"
-                );
-                return Err(Trouble::NotSent { cause, retry_after: Some(LATER) });
-            }
+        let part = self.part(day.account, paying);
+        let Used { units: used, returns } = *day.used.of(paying);
+        if let Some((_, sum, key)) = part.filter(|(part, ..)| used + units > *part) {
+            let Owner { crm, unit, .. } = self.owner;
+            let back = returns.map(|at| format!(", from {}", minute(at))).unwrap_or_default();
+            let own = match (paying, purse) {
+                (Purse::Everyday, Purse::Backfill) => ", or give the backfill a share of its own with backfill_share",
+                _ => "",
+            };
+            let cause = format!(
+                "this source's share of {crm}'s {unit} is used up: {used} within a day, where {sum}; it goes on by \
+                 itself as the day rolls on{back}, or raise {key}{own}"
+            );
+            return Err(Trouble::NotSent { cause, retry_after: Some(LATER) });
         }
-        day.used += 1;
+        day.used.of(paying).units += units;
+        *day.spent.of(paying) += units;
         Ok(())
     }
 
@@ -94,53 +141,112 @@ impl Allowance for Budget {
 mod tests {
     use super::*;
 
-    fn budget(share: u32) -> Budget {
+    fn owner(at_least: Option<u64>) -> Owner {
         let a_day = |headers: &HeaderMap| headers.get("a-day")?.to_str().ok()?.parse().ok();
-        Budget::new(Owner { crm: "Acme", account: "office", a_day }, share)
+        Owner { crm: "Acme", account: "office", unit: "requests", a_day, at_least }
+    }
+
+    fn budget(share: u32) -> Budget {
+        Budget::new(owner(None), Shares { everyday: share, backfill: None })
     }
 
     fn saying(a_day: &str) -> HeaderMap {
         HeaderMap::from_iter([("a-day".parse().unwrap(), a_day.parse().unwrap())])
     }
 
-    fn used(requests: u64) -> Spending {
-        Spending { requests, limit: None }
+    fn take(budget: &Budget) -> Result<(), Trouble> {
+        budget.take(Cost::REQUEST)
+    }
+
+    fn refused(result: Result<(), Trouble>) -> String {
+        let Err(Trouble::NotSent { cause, retry_after: Some(LATER) }) = result else { panic!("one too many") };
+        cause
     }
 
     #[test]
     fn the_request_that_would_be_one_too_many_is_not_sent() {
         let budget = budget(20);
-        budget.used(used(990));
-        budget.take().unwrap();
+        budget.used(Spending::everyday(990));
+        take(&budget).unwrap();
         budget.learn(&saying("5000"));
         // A header that is missing or makes no sense is no zero.
         for said in [saying("many"), HeaderMap::new()] {
-            budget.take().unwrap();
+            take(&budget).unwrap();
             budget.learn(&said);
         }
         for _ in 993..1000 {
-            budget.take().unwrap();
+            take(&budget).unwrap();
         }
         for _ in 0..3 {
-            let Err(Trouble::NotSent { cause, retry_after: Some(_) }) = budget.take() else { panic!("one too many") };
+            let cause = refused(take(&budget));
             for words in ["Acme's requests", "1000 within a day", "budget_share = 20 percent of the office's 5000"] {
                 assert!(cause.contains(words), "{cause}");
             }
         }
-        budget.used(used(400));
-        budget.take().unwrap();
+        assert_eq!(budget.spent().everyday, 10);
+        budget.used(Spending::everyday(400));
+        take(&budget).unwrap();
     }
 
     #[test]
     fn without_a_known_limit_nothing_is_held_back() {
         let first = budget(1);
-        first.used(used(1_000_000));
-        first.take().unwrap();
+        first.used(Spending::everyday(1_000_000));
+        take(&first).unwrap();
+        assert_eq!(first.everyday(), None);
         first.learn(&saying("100"));
-        assert!(first.take().is_err());
+        assert!(take(&first).is_err());
         // The next process knows it from the start.
         let next = budget(1);
-        next.used(Spending { requests: 1, limit: first.a_day() });
-        assert!(next.take().is_err());
+        next.used(Spending { limit: first.a_day(), ..Spending::everyday(1) });
+        assert!(take(&next).is_err());
+    }
+
+    #[test]
+    fn what_the_smallest_account_has_counts_until_a_header_says_more() {
+        let budget = Budget::new(owner(Some(30_000)), Shares { everyday: 10, backfill: None });
+        let cost = |units| Cost { units, purse: Purse::Everyday };
+        budget.take(cost(2_991)).unwrap();
+        let cause = refused(budget.take(cost(10)));
+        assert!(
+            cause.contains("2991 within a day") && cause.contains("30000, as Acme has not said how many"),
+            "{cause}"
+        );
+        budget.take(cost(9)).unwrap();
+        assert_eq!(budget.a_day(), None, "what is assumed is no word of theirs");
+        budget.learn(&saying("60000"));
+        budget.take(cost(3_000)).unwrap();
+        refused(budget.take(cost(1)));
+    }
+
+    #[test]
+    fn a_backfill_with_a_share_of_its_own_takes_nothing_from_the_polls() {
+        let backfill = Cost { units: 10, purse: Purse::Backfill };
+        let apart = Budget::new(owner(Some(100)), Shares { everyday: 20, backfill: Some(30) });
+        let returns = Some("2026-11-03T11:00:00Z".parse().unwrap());
+        let used = Purses { everyday: Used { units: 0, returns }, backfill: Used { units: 10, returns } };
+        apart.used(Spending { used, ..Spending::default() });
+        apart.take(backfill).unwrap();
+        apart.take(backfill).unwrap();
+        let cause = refused(apart.take(backfill));
+        for words in
+            ["30 within a day", "backfill_share = 30 percent", "from 2026-11-03T11:00Z, or raise backfill_share"]
+        {
+            assert!(cause.contains(words), "{cause}");
+        }
+        for _ in 0..20 {
+            take(&apart).unwrap();
+        }
+        let cause = refused(take(&apart));
+        assert!(cause.ends_with("or raise budget_share"), "{cause}");
+        assert_eq!(apart.spent(), Purses { everyday: 20, backfill: 20 });
+
+        let together = Budget::new(owner(Some(100)), Shares { everyday: 20, backfill: None });
+        together.take(backfill).unwrap();
+        together.take(backfill).unwrap();
+        refused(take(&together));
+        let cause = refused(together.take(backfill));
+        assert!(cause.ends_with("or raise budget_share, or give the backfill a share of its own with backfill_share"));
+        assert_eq!(together.spent(), Purses { everyday: 20, backfill: 0 });
     }
 }

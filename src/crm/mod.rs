@@ -58,6 +58,32 @@ impl Settings {
             Self::Pipedrive(settings) => &settings.base_url,
         }
     }
+
+    /// Where logins are made, if that is another host.
+    #[must_use]
+    pub fn login_url(&self) -> Option<&Url> {
+        match self {
+            Self::Salesforce(_) | Self::HubSpot(_) => None,
+            Self::Pipedrive(settings) => settings.login_url(),
+        }
+    }
+}
+
+/// How one CRM account is reached.
+#[derive(Clone)]
+pub struct Ways {
+    /// Its API.
+    pub api: Arc<dyn Transport>,
+    /// Where logins are made, which may be another host.
+    pub login: Arc<dyn Transport>,
+}
+
+impl Ways {
+    /// Logins are made where the API is.
+    #[must_use]
+    pub fn one(api: Arc<dyn Transport>) -> Self {
+        Self { login: Arc::clone(&api), api }
+    }
 }
 
 /// What the map reads of a record: only that is asked for, and a record holds only that.
@@ -73,20 +99,18 @@ pub struct Wanted {
 pub fn open(
     settings: Settings,
     wanted: Wanted,
-    transport: Arc<dyn Transport>,
+    ways: Ways,
     keeper: Arc<dyn Keeper>,
     clock: Clock,
     dice: Dice,
 ) -> Arc<dyn ContactSource> {
     match settings {
         Settings::Salesforce(settings) => {
-            Arc::new(salesforce::Salesforce::new(settings, wanted, transport, clock, dice))
+            Arc::new(salesforce::Salesforce::new(settings, wanted, ways.api, clock, dice))
         }
-        Settings::HubSpot(settings) => {
-            Arc::new(hubspot::HubSpot::new(settings, wanted, transport, keeper, clock, dice))
-        }
+        Settings::HubSpot(settings) => Arc::new(hubspot::HubSpot::new(settings, wanted, ways.api, keeper, clock, dice)),
         Settings::Pipedrive(settings) => {
-            Arc::new(pipedrive::Pipedrive::new(settings, wanted, transport, keeper, clock, dice))
+            Arc::new(pipedrive::Pipedrive::new(settings, wanted, ways, keeper, clock, dice))
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::clock::{Clock, Dice};
 use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
 use crate::domain::instant::minute;
+use crate::domain::spending::Cost;
 use crate::http::breaker::{About, Breaker, Effect, Passage};
 use crate::http::pacer::{Allowance, Pacer, PacerSettings, TooLong};
 use crate::http::retry;
@@ -31,13 +32,15 @@ pub struct Call {
     pub about: About,
     /// How its answer is judged.
     pub judge: Judge,
+    /// What it costs of a budget a day, where there is one.
+    pub cost: Cost,
 }
 
 impl Call {
     /// A call that may be repeated at will, speaking for the upstream.
     #[must_use]
     pub fn read(request: Request, judge: impl Into<Judge>) -> Self {
-        Self { request, effect: Effect::Read, about: About::Upstream, judge: judge.into() }
+        Self { request, effect: Effect::Read, about: About::Upstream, judge: judge.into(), cost: Cost::REQUEST }
     }
 
     /// A call that must not be applied twice, speaking for the upstream.
@@ -50,6 +53,12 @@ impl Call {
     #[must_use]
     pub fn about(self, record: &impl Display) -> Self {
         Self { about: About::Record(record.to_string()), ..self }
+    }
+
+    /// The same, at this cost.
+    #[must_use]
+    pub fn costing(self, cost: Cost) -> Self {
+        Self { cost, ..self }
     }
 }
 
@@ -71,6 +80,8 @@ struct Inner {
     dice: Dice,
     pacer: Pacer,
     allowance: Option<Arc<dyn Allowance>>,
+    /// What the longest pause under way is for.
+    paused_for: Mutex<Option<String>>,
     breaker: Mutex<Breaker>,
     server_time: Mutex<ServerTime>,
     requests: AtomicU64,
@@ -109,6 +120,7 @@ impl Upstream {
             transport,
             allowance: pacing.allowance.clone(),
             pacer: Pacer::new(pacing, clock.clone()),
+            paused_for: Mutex::default(),
             breaker: Mutex::new(Breaker::new(dice.seed())),
             server_time: Mutex::default(),
             requests: AtomicU64::new(0),
@@ -288,11 +300,14 @@ impl Inner {
         let permit = match self.pacer.admit(patience).await {
             Ok(permit) => permit,
             Err(TooLong(left)) => {
-                let cause = format!("it asked for a pause until {}", self.instant_after(left));
+                let told = self.paused_for().clone();
+                let cause = told.unwrap_or_else(|| format!("it asked for a pause until {}", self.instant_after(left)));
                 return Attempt::Refused(Trouble::NotSent { cause, retry_after: Some(left) });
             }
         };
-        if let Some(Err(trouble)) = self.allowance.as_ref().map(|allowance| allowance.take()) {
+        // Whoever is let in finds no such pause any more.
+        *self.paused_for() = None;
+        if let Some(Err(trouble)) = self.allowance.as_ref().map(|allowance| allowance.take(call.cost)) {
             return Attempt::Refused(trouble);
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
@@ -313,13 +328,13 @@ impl Inner {
 
     fn judge(&self, call: &Call, response: Response) -> Attempt {
         let status = response.status();
-        let cause = format!("HTTP {}", status.as_u16());
+        let cause = format!("HTTP {}{}", status.as_u16(), correlation(&response));
         match call.judge.verdict(&response) {
             Verdict::Retry { after } => Attempt::Later { wait: after, cause, down: status.is_server_error() },
             Verdict::Exhausted { until } => {
                 self.closed(&format!("{cause}: what it allows all who use this account is used up"), until)
             }
-            Verdict::Away { until } => self.closed(&format!("{cause}: it has put this account out of reach"), until),
+            Verdict::Away { until, why } => self.closed(&format!("{cause}: {why}"), until),
             Verdict::Ambiguous => {
                 Attempt::Failed { trouble: Trouble::Ambiguous(cause), harmless: call.effect == Effect::Read }
             }
@@ -333,6 +348,7 @@ impl Inner {
     fn closed(&self, cause: &str, wait: Duration) -> Attempt {
         let (minutes, end) = (wait.as_secs().div_ceil(60), self.instant_after(wait));
         let cause = format!("{cause}; nothing is sent for {minutes} min, until {end}");
+        *self.paused_for() = Some(cause.clone());
         Attempt::Later { wait: Some(wait), cause, down: false }
     }
 
@@ -358,9 +374,22 @@ impl Inner {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn paused_for(&self) -> MutexGuard<'_, Option<String>> {
+        self.paused_for.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn server_time(&self) -> MutexGuard<'_, ServerTime> {
         self.server_time.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the server calls this exchange, for its support to find it; no more of it than a name can be.
+fn correlation(response: &Response) -> String {
+    let id = response.headers().get("x-correlation-id").and_then(|id| id.to_str().ok());
+    let is_name = |id: &&str| {
+        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+    };
+    id.filter(is_name).map(|id| format!(" (correlation {id})")).unwrap_or_default()
 }
 
 /// A login whose answer was lost leaves nothing in doubt about the call it was for.
@@ -472,14 +501,27 @@ mod tests {
                 Verdict::Exhausted { until: Duration::from_secs(5400) },
                 "what it allows all who use this account is used up",
             ),
-            (Verdict::Away { until: Duration::from_secs(5400) }, "it has put this account out of reach"),
+            (Verdict::Away { until: Duration::from_secs(5400), why: "it is being moved" }, "it is being moved"),
         ] {
             let network = Scripted::answering(|_, _| Ok(answer(429, &[], "")));
             let call = Call::read(request(), move |_: &Response| verdict);
-            let trouble = upstream(&network).call(call).await.unwrap_err();
             let words = format!("HTTP 429: {why}; nothing is sent for 90 min, until 2026-05-05T13:30Z");
-            assert_eq!(trouble.to_string(), words);
+            let upstream = upstream(&network);
+            for _ in 0..3 {
+                let trouble = upstream.call(call.clone()).await.unwrap_err();
+                assert_eq!(trouble.to_string(), words);
+                upstream.0.clock.sleep(Duration::from_secs(600)).await;
+            }
             assert_eq!(network.seen().len(), 1);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_the_server_calls_the_exchange_is_told_if_it_is_a_name() {
+        for (id, told) in [("0b0e-77", "HTTP 500 (correlation 0b0e-77)"), ("anna berg", "HTTP 500"), ("", "HTTP 500")] {
+            let network = Scripted::answering(move |_, _| Ok(answer(500, &[("x-correlation-id", id)], "")));
+            let trouble = upstream(&network).call(write("a")).await.unwrap_err();
+            assert_eq!(trouble, Trouble::Ambiguous(told.to_owned()), "{id}");
         }
     }
 

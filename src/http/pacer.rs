@@ -16,15 +16,16 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::domain::failure::Trouble;
+use crate::domain::spending::Cost;
 use crate::http::transport::Response;
 
 /// What an upstream may be asked over a longer time than the pacer's window: a share of its budget a day, say.
 pub trait Allowance: std::fmt::Debug + Send + Sync {
-    /// Asked before each request, which counts from then on, whatever becomes of it.
+    /// Asked before each request, whose cost counts from then on, whatever becomes of it.
     ///
     /// # Errors
     /// [`Trouble::NotSent`] for the request that would be one too many.
-    fn take(&self) -> Result<(), Trouble>;
+    fn take(&self, cost: Cost) -> Result<(), Trouble>;
 
     /// Learns from the headers of an answer.
     fn learn(&self, headers: &HeaderMap);

@@ -41,8 +41,8 @@ pub trait Turn: Send {
 /// What an exchange gave.
 #[derive(Debug)]
 pub struct Grant {
-    /// The access token.
-    pub token: Token,
+    /// The access token, or why it cannot be used; what came with it is kept all the same.
+    pub token: Result<Token, Trouble>,
     /// The refresh token to use from now on, where the upstream says one. It may be the one that was used.
     pub refresh_token: Option<SecretString>,
 }
@@ -64,7 +64,7 @@ impl Grant {
         let seconds = answer.expires_in.and_then(|life| life.as_f64().or_else(|| life.as_str()?.trim().parse().ok()));
         let life = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         Ok(Self {
-            token: Token { expires_in: life.filter(|life| !life.is_zero()), ..Token::new(answer.access_token) },
+            token: Ok(Token { expires_in: life.filter(|life| !life.is_zero()), ..Token::new(answer.access_token) }),
             refresh_token: answer.refresh_token.filter(|token| !token.expose_secret().is_empty()),
         })
     }
@@ -109,7 +109,7 @@ impl Door {
         if let Some(newest) = refresh_token.filter(|newest| newest.expose_secret() != used.expose_secret()) {
             turn.keep(newest).await?;
         }
-        Ok(token)
+        token
     }
 
     async fn turn(&self) -> Result<Box<dyn Turn>, Trouble> {
@@ -149,7 +149,7 @@ mod tests {
                 if refresh_token.expose_secret() != format!("r{number}") {
                     return Err(Trouble::Credential("it is used up".to_owned()));
                 }
-                let token = Token::new(format!("a{number}").into());
+                let token = Ok(Token::new(format!("a{number}").into()));
                 Ok(Grant { token, refresh_token: Some(format!("r{}", number + 1).into()) })
             }
             .boxed()
@@ -160,7 +160,7 @@ mod tests {
     fn giving(refresh_token: Option<&'static str>) -> Exchange {
         let grant = move |_| {
             let refresh_token = refresh_token.map(SecretString::from);
-            async move { Ok(Grant { token: Token::new("a".into()), refresh_token }) }.boxed()
+            async move { Ok(Grant { token: Ok(Token::new("a".into())), refresh_token }) }.boxed()
         };
         Box::new(grant)
     }
@@ -208,6 +208,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_came_with_an_access_token_that_cannot_be_used_is_kept() {
+        let memory = Memory::new();
+        let odd = |_| {
+            let token = Err(Trouble::Protocol("it is for another host".to_owned()));
+            async { Ok(Grant { token, refresh_token: Some("r2".into()) }) }.boxed()
+        };
+        let tokens = tokens("r1".into(), memory.clone(), Box::new(odd), clock(), 10);
+        assert!(matches!(tokens.current().await, Err(Trouble::Protocol(_))));
+        assert_eq!(memory.kept(), ["r2"]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_refresh_token_that_stays_is_not_written_again() {
         for same in [Some("r1"), None] {
             let memory = Memory::new();
@@ -239,7 +251,7 @@ mod tests {
             (r#"{"access_token":"a","expires_in":1e300}"#, None, "none"),
         ] {
             let grant = read(body).unwrap();
-            assert_eq!(grant.token.expires_in, life.map(Duration::from_secs), "{body}");
+            assert_eq!(grant.token.as_ref().unwrap().expires_in, life.map(Duration::from_secs), "{body}");
             assert_eq!(grant.refresh_token.as_ref().map_or("none", |token| token.expose_secret()), refresh_token);
             assert!(!format!("{grant:?}").contains("\"a\""), "{grant:?}");
         }

@@ -33,11 +33,12 @@ pub enum Verdict {
         /// How long.
         until: Duration,
     },
-    /// The account as such is out of reach (it is being moved, say); nothing is worth sending before this much time has
-    /// passed.
+    /// The account as such is out of reach; nothing is worth sending before this much time has passed.
     Away {
         /// How long.
         until: Duration,
+        /// In words: it is being moved, say.
+        why: &'static str,
     },
     /// Any other refusal: the caller reads it.
     Refused,

@@ -22,6 +22,8 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { name: "0001_ledger.sql", sql: include_str!("../../migrations/0001_ledger.sql") },
     Migration { name: "0002_departures.sql", sql: include_str!("../../migrations/0002_departures.sql") },
+    Migration { name: "0003_sweep_marks.sql", sql: include_str!("../../migrations/0003_sweep_marks.sql") },
+    Migration { name: "0004_spending.sql", sql: include_str!("../../migrations/0004_spending.sql") },
 ];
 
 const BOOK: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

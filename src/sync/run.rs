@@ -94,7 +94,7 @@ impl<'a> Sync<'a> {
 
     async fn run(mut self) -> SourceReport {
         let result = self.passes().await;
-        let noted = self.upkeep.note_requests().await;
+        let noted = self.upkeep.note_spending().await;
         match result.and(noted.map_err(Stop::from)) {
             Err(stop) if self.passes.is_empty() => self.refused(stop).await,
             result => self.report(result.err()),
@@ -131,7 +131,9 @@ impl<'a> Sync<'a> {
         }
     }
 
-    /// Backfill if one is owed, then what is due again, then what changed, then the trail and a sweep if they are due.
+    /// Backfill if one is owed, then what is due again, then what changed, then the trail and a sweep if they are due. A
+    /// backfill that has to wait for its part of a day keeps nobody from hearing of changes; a sweep would do its work for
+    /// it, at the expense of the polls.
     async fn passes(&mut self) -> Result<(), Stop> {
         self.upkeep.tell_spent().await?;
         self.admit().await?;
@@ -139,12 +141,19 @@ impl<'a> Sync<'a> {
         let (engine, source) = (self.engine, self.source);
         engine.ledger.read_under(&source.name, source.mapper.version(), engine.clock.now()).await?;
 
-        let floor = self.first_run().await?;
+        let (floor, waits) = match self.first_run().await {
+            Ok(floor) => (floor, None),
+            Err(stop @ Stop::Crm(Trouble::NotSent { retry_after: Some(_), .. })) => (None, Some(stop)),
+            Err(stop) => return Err(stop),
+        };
         self.pass(PassKind::Retry, Listing::Due, self.bound().await?).await?;
         let polled = match self.poll(floor).await {
             Ok(()) => self.trail(floor).await,
             stopped => stopped,
         };
+        if let Some(stop) = waits {
+            return polled.and(Err(stop));
+        }
         let swept = match &polled {
             // A listing by time that answers, and cannot be trusted, must not keep the one of everyone from finding
             // what it misses.

@@ -8,7 +8,7 @@ use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
 use crate::domain::finding::Finding;
 use crate::domain::record::{Account, Page, Record, Resume, Window, WriteBack, WrittenBack};
-use crate::domain::spending::Spending;
+use crate::domain::spending::{Purses, Spending};
 
 /// One CRM account.
 pub trait ContactSource: Send + Sync {
@@ -54,7 +54,12 @@ pub trait ContactSource: Send + Sync {
     /// of that, and answers [`Trouble::NotSent`] beyond it.
     fn spent(&self, _spending: Spending) {}
 
-    /// How many requests a day this CRM allows everybody together, by its last word.
+    /// What was spent so far, in the unit this CRM counts by.
+    fn spending(&self) -> Purses<u64> {
+        Purses { everyday: self.requests(), backfill: 0 }
+    }
+
+    /// How much of that a day this CRM allows everybody together, by its last word.
     fn daily_limit(&self) -> Option<u64> {
         None
     }

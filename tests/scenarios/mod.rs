@@ -14,6 +14,7 @@ mod identity;
 mod merges;
 mod outages;
 mod passes;
+mod pipedrive_limits;
 mod restarts;
 mod salesforce;
 mod salesforce_org;

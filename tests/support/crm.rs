@@ -196,7 +196,7 @@ impl ContactSource for Door {
     }
 
     fn spent(&self, spending: Spending) {
-        self.crm.state().told_spent.push(spending.requests);
+        self.crm.state().told_spent.push(spending.used.everyday.units);
     }
 
     fn field(&self) -> Option<&dyn PropstreetIdField> {

@@ -19,13 +19,16 @@ use crate::http::verdict::{self, Judge, Verdict};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const MOVING: &str = "it has put this account out of reach";
 
 /// HubSpot counts requests from midnight to midnight, for the whole portal; a share of any 24 hours is within that of each
 /// day. Under OAuth it names no limit a day, and then nothing is held back.
 pub(super) const PORTAL: Owner = Owner {
     crm: "HubSpot",
     account: "portal",
+    unit: "requests",
     a_day: |headers| number(headers, "x-hubspot-ratelimit-daily").filter(|limit| *limit > 0),
+    at_least: None,
 };
 
 /// The limit counts ten seconds; the smallest account's until a header tells more. Searches carry no headers and are
@@ -123,7 +126,7 @@ fn judge(response: &Response, zone: &Zone, renews: bool) -> Verdict {
         // Locked by many writes; the documentation asks for two seconds at least.
         423 => Verdict::Retry { after: Some(asked.unwrap_or_default().max(Duration::from_secs(2))) },
         // The account moves between data centres, for up to a day.
-        477 => Verdict::Away { until: asked.unwrap_or(HOUR) },
+        477 => Verdict::Away { until: asked.unwrap_or(HOUR), why: MOVING },
         // Cloudflare does not reach HubSpot: nothing has arrived there.
         521 | 523 => Verdict::Retry { after: Some(asked.unwrap_or(Duration::from_secs(5))) },
         // No other token would be taken for one, and none is to be had: the caller reads why.
@@ -162,7 +165,7 @@ mod tests {
             ("x-hubspot-ratelimit-daily", "250000"),
         ];
         let response = limits.into_iter().fold(answer(200, "{}"), |r, (name, value)| with(r, name, value));
-        let pacing = pacing(&Arc::new(budget::Budget::new(PORTAL, 20)));
+        let pacing = pacing(&Arc::new(budget::Budget::new(PORTAL, budget::Shares { everyday: 20, backfill: None })));
         let expected = Budget { limit: 190, remaining: 12, reset: None };
         assert_eq!((pacing.budget)(response.headers()), Some(expected));
         assert_eq!((PORTAL.a_day)(response.headers()), Some(250_000));
@@ -192,7 +195,7 @@ mod tests {
             (429, "<html>".to_owned(), retry(1)),
             (429, String::new(), retry(1)),
             (423, String::new(), retry(2)),
-            (477, String::new(), Verdict::Away { until: HOUR }),
+            (477, String::new(), Verdict::Away { until: HOUR, why: MOVING }),
             (400, "{}".to_owned(), Verdict::Refused),
             (403, "{}".to_owned(), Verdict::Forbidden),
             (414, "<html>".to_owned(), Verdict::Refused),
@@ -236,8 +239,8 @@ mod tests {
             (429, "DAILY", "7200", Verdict::Exhausted { until: 2 * HOUR }),
             (423, "", "30", retry(30)),
             (423, "", "1", retry(2)),
-            (477, "", "600", Verdict::Away { until: Duration::from_secs(600) }),
-            (477, "", "86400", Verdict::Away { until: DAY }),
+            (477, "", "600", Verdict::Away { until: Duration::from_secs(600), why: MOVING }),
+            (477, "", "86400", Verdict::Away { until: DAY, why: MOVING }),
             (503, "", "7", retry(7)),
             (521, "", "7", retry(7)),
         ] {

@@ -44,7 +44,7 @@ use url::Url;
 
 use crate::clock::{Clock, Dice};
 use crate::crm;
-use crate::crm::budget::Budget;
+use crate::crm::budget::{Budget, Shares};
 use crate::crm::hubspot::auth::Door;
 use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
@@ -166,7 +166,7 @@ impl HubSpot {
         dice: Dice,
     ) -> Self {
         let Settings { base_url, auth, budget_share, write_back } = settings;
-        let budget = Arc::new(Budget::new(limits::PORTAL, budget_share));
+        let budget = Arc::new(Budget::new(limits::PORTAL, Shares { everyday: budget_share, backfill: None }));
         let upstream = Upstream::new("hubspot", transport, clock.clone(), dice.clone(), limits::pacing(&budget));
         let zone = limits::Zone::default();
         let judge = limits::judging(zone.clone(), auth.renews());
@@ -361,7 +361,7 @@ mod tests {
         let none = || answer(200, json!({"results": []}));
         let told = with(none(), "x-hubspot-ratelimit-daily", "1000");
         let (script, hubspot) = open(&[], [told, none()]);
-        hubspot.spent(Spending { requests: 198, limit: None });
+        hubspot.spent(Spending::everyday(198));
         assert_eq!(hubspot.daily_limit(), None);
         for _ in 0..2 {
             hubspot.everyone(Detail::Records, None).await.unwrap();
@@ -372,7 +372,7 @@ mod tests {
         assert_eq!(script.asked().len(), 2);
         // Under OAuth the header never comes.
         let (_, hubspot) = open(&[], (0..50).map(|_| none()));
-        hubspot.spent(Spending { requests: 1_000_000, limit: None });
+        hubspot.spent(Spending::everyday(1_000_000));
         for _ in 0..50 {
             hubspot.everyone(Detail::Records, None).await.unwrap();
         }

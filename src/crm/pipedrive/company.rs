@@ -7,6 +7,7 @@ use crate::crm::request;
 use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
 use crate::http::body;
+use crate::http::transport::Request;
 
 /// Has no v2 twin, and answers on every host only without `/api`.
 const ME: &str = "/v1/users/me";
@@ -22,8 +23,13 @@ impl Pipedrive {
         self.company.get_or_try_init(|| self.read_company()).await.map(String::as_str)
     }
 
+    /// Asks who the token is: the call that costs least.
+    pub(super) fn who(&self) -> Request {
+        request::get(&self.base, ME, &[])
+    }
+
     async fn read_company(&self) -> Result<String, Trouble> {
-        let response = self.send(request::get(&self.base, ME, &[])).await?;
+        let response = self.send(self.who()).await?;
         if !response.status().is_success() {
             return Err(wire::trouble(&response));
         }

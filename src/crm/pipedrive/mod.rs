@@ -8,8 +8,9 @@
 //!
 //! Where things are. What changed: `changes` (a window). Everyone: `everyone` (a backfill, a sweep). By id: `records`,
 //! made of rows by `persons`, with `definitions` (what options are called) and `organizations`. How: `listing` (pages and
-//! cursors), `auth`, `limits`, `company`, `wire` (its JSON).
+//! cursors), `auth`, `limits` (and what is `affordable`), `company`, `wire` (its JSON).
 
+mod affordable;
 mod auth;
 mod changes;
 mod company;
@@ -35,14 +36,19 @@ use url::Url;
 
 use crate::clock::{Clock, Dice};
 use crate::crm;
+use crate::crm::budget::{Budget, Shares};
+use crate::crm::pipedrive::auth::Door;
 use crate::crm::pipedrive::persons::Wanted;
 use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
+use crate::domain::finding::Finding;
 use crate::domain::record::{Account, Page, Record, Resume, Window};
+use crate::domain::spending::{Purses, Spending};
 use crate::http::client::{Call, Upstream};
+use crate::http::pacer::PacerSettings;
 use crate::http::refresh::Keeper;
-use crate::http::token::Tokens;
-use crate::http::transport::{Request, Response, Transport};
+use crate::http::token::{Token, Tokens};
+use crate::http::transport::{Request, Response};
 use crate::sync::source::{ContactSource, Detail};
 
 pub use crate::crm::pipedrive::auth::Auth;
@@ -52,27 +58,52 @@ const IDS: usize = 100;
 /// How late a commit may show is not documented; what shows later than this is found by the sweep.
 const OVERLAP: Duration = Duration::from_secs(10 * 60);
 
+/// The longest that a login under way holds up a process that shall end.
+const FAREWELL: Duration = Duration::from_secs(10);
+
 /// Where Pipedrive is and how to log in.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// `https://COMPANY.pipedrive.com`.
     pub base_url: Url,
+    /// Whether that is only where to begin: a login that names the company's own address wins.
+    pub follows_login: bool,
     /// How to log in.
     pub auth: Auth,
+    /// The share of the company's daily tokens that this source may use, in percent.
+    pub budget_share: u32,
+    /// The share that a backfill may use besides; `None` has it within the other.
+    pub backfill_share: Option<u32>,
+    /// How often changes are asked for on the densest day.
+    pub polls_a_day: u32,
 }
 
 impl Settings {
     /// With everything else at its default.
     #[must_use]
     pub fn new(base_url: Url, auth: Auth) -> Self {
-        Self { base_url, auth }
+        Self { base_url, follows_login: false, auth, budget_share: 20, backfill_share: None, polls_a_day: 144 }
+    }
+
+    /// Where logins are made, if not where the API is.
+    pub(super) fn login_url(&self) -> Option<&Url> {
+        match &self.auth {
+            Auth::ApiToken { .. } => None,
+            Auth::OauthRefresh { oauth_url, .. } => Some(oauth_url),
+        }
     }
 }
 
 /// One company.
 pub(super) struct Pipedrive {
     upstream: Upstream,
+    /// Another host, with limits of its own.
+    logins: Upstream,
     tokens: Tokens,
+    renews: bool,
+    refusals: limits::Refusals,
+    budget: Arc<Budget>,
+    day: affordable::Day,
     base: Url,
     wanted: Wanted,
     definitions: definitions::Definitions,
@@ -88,15 +119,24 @@ impl Pipedrive {
     pub(super) fn new(
         settings: Settings,
         wanted: crm::Wanted,
-        transport: Arc<dyn Transport>,
-        _keeper: Arc<dyn Keeper>,
+        ways: crm::Ways,
+        keeper: Arc<dyn Keeper>,
         clock: Clock,
         dice: Dice,
     ) -> Self {
-        let Settings { base_url, auth } = settings;
+        let Settings { base_url, follows_login: follows, auth, budget_share, backfill_share, polls_a_day } = settings;
+        let budget =
+            Arc::new(Budget::new(limits::COMPANY, Shares { everyday: budget_share, backfill: backfill_share }));
+        let logins = Upstream::new("pipedrive", ways.login, clock.clone(), dice.clone(), PacerSettings::default());
+        let (renews, upstream) = (auth.renews(), logins.clone());
         Self {
-            upstream: Upstream::new("pipedrive", transport, clock.clone(), dice, limits::pacing()),
-            tokens: auth.tokens(),
+            upstream: Upstream::new("pipedrive", ways.api, clock.clone(), dice, limits::pacing(&budget)),
+            tokens: auth.tokens(Door { upstream, keeper, clock: clock.clone(), follows }),
+            logins,
+            renews,
+            refusals: limits::Refusals::default(),
+            budget,
+            day: affordable::Day::new(polls_a_day, &wanted.fields),
             base: base_url,
             wanted: Wanted::new(wanted.fields),
             definitions: definitions::Definitions::default(),
@@ -107,16 +147,36 @@ impl Pipedrive {
         }
     }
 
-    /// Sends a request that reads.
+    /// Sends a request that reads. After everything was refused, one that costs little goes first.
     async fn send(&self, request: Request) -> Result<Response, Trouble> {
-        let call = |token: &_| Call::read(auth::signed(request.clone(), token), limits::judge);
-        self.upstream.authorized(&self.tokens, call).await
+        if self.refusals.stopped() {
+            let me = self.authorized(self.who()).await?;
+            if !me.status().is_success() {
+                return Err(wire::trouble(&me));
+            }
+        }
+        self.authorized(request).await
+    }
+
+    async fn authorized(&self, request: Request) -> Result<Response, Trouble> {
+        self.upstream.authorized(&self.tokens, |token| self.call(&request, token)).await
+    }
+
+    /// The call that a request is under a token, at what it costs; it may be repeated.
+    fn call(&self, request: &Request, token: &Token) -> Call {
+        let cost = limits::cost(request);
+        let judge = self.refusals.judging(cost.units, self.renews);
+        Call::read(auth::signed(request.clone(), token, self.renews), judge).costing(cost)
     }
 }
 
 impl ContactSource for Pipedrive {
     fn account(&self) -> BoxFuture<'_, Result<Account, Trouble>> {
         async { Ok(Account { id: self.company().await?.to_owned() }) }.boxed()
+    }
+
+    fn inspect(&self) -> BoxFuture<'_, Result<Vec<Finding>, Trouble>> {
+        async { Ok(self.affordable()) }.boxed()
     }
 
     fn bound(&self) -> BoxFuture<'_, Result<Timestamp, Trouble>> {
@@ -128,7 +188,10 @@ impl ContactSource for Pipedrive {
     }
 
     fn everyone(&self, detail: Detail, resume: Option<Resume>) -> BoxFuture<'_, Result<Page, Trouble>> {
-        self.list(detail, resume).boxed()
+        match detail {
+            Detail::Records => limits::in_a_backfill(self.list(detail, resume)).boxed(),
+            Detail::Stamps => self.list(detail, resume).boxed(),
+        }
     }
 
     fn fetch(&self, ids: Vec<String>) -> BoxFuture<'_, Result<Vec<Record>, Trouble>> {
@@ -140,7 +203,23 @@ impl ContactSource for Pipedrive {
     }
 
     fn requests(&self) -> u64 {
-        self.upstream.requests()
+        self.upstream.requests() + self.logins.requests()
+    }
+
+    fn spending(&self) -> Purses<u64> {
+        self.budget.spent()
+    }
+
+    fn spent(&self, spending: Spending) {
+        self.budget.used(spending);
+    }
+
+    fn daily_limit(&self) -> Option<u64> {
+        self.budget.a_day()
+    }
+
+    fn leave(&self) -> BoxFuture<'_, ()> {
+        async { drop(tokio::time::timeout(FAREWELL, self.tokens.settled()).await) }.boxed()
     }
 
     fn server_now(&self) -> Option<Timestamp> {

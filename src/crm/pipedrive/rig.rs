@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::clock::{Clock, Dice};
-use crate::crm::Wanted;
 use crate::crm::pipedrive::{Auth, Pipedrive, Settings};
 use crate::crm::script::{Asked, Script, answer};
+use crate::crm::{Wanted, Ways};
 use crate::http::scripted::Memory;
 use crate::http::transport::Response;
 
@@ -27,8 +27,8 @@ pub(super) fn scripted(
     let auth = Auth::ApiToken { token: "0123456789abcdef".into() };
     let settings = set(Settings::new("https://acme.pipedrive.com/".parse().unwrap(), auth));
     let clock = Clock::simulated("2026-11-02T10:00:00Z".parse().unwrap());
-    let transport = Arc::clone(&script) as _;
-    (script, Pipedrive::new(settings, wanted, transport, Memory::new(), clock, Dice::seeded(1)))
+    let ways = Ways::one(Arc::clone(&script) as _);
+    (script, Pipedrive::new(settings, wanted, ways, Memory::new(), clock, Dice::seeded(1)))
 }
 
 /// A page of a list.

@@ -179,7 +179,10 @@ pub(super) fn trouble(response: &Response) -> Trouble {
     let words = redact(&said.join(", "));
     let words = format!("Pipedrive answered HTTP {status}: {words} (correlation {correlation})");
     match status.as_u16() {
-        401 => Trouble::Credential(words),
+        401 => Trouble::Credential(format!(
+            "{words}: the token was made anew or is mistyped, or its user may not use the API any more (copy the token from \
+             Settings, Personal preferences, API, and allow that user's permission set the API)"
+        )),
         402 => {
             Trouble::Forbidden(format!("the company's Pipedrive account is not open (trial over or unpaid): {words}"))
         }

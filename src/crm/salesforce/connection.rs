@@ -9,7 +9,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::clock::{Clock, Dice};
-use crate::crm::budget::{Budget, Owner};
+use crate::crm::budget::{Budget, Owner, Shares};
 use crate::crm::request;
 use crate::crm::salesforce::auth::{Auth, Login};
 use crate::crm::salesforce::error::ApiError;
@@ -29,7 +29,7 @@ pub(super) const VERSION: &str = "66.0";
 pub(super) const DATA: &str = "/services/data/v66.0";
 
 /// Salesforce counts requests over a rolling day, for the whole org.
-const ORG: Owner = Owner { crm: "Salesforce", account: "org", a_day: org_a_day };
+const ORG: Owner = Owner { crm: "Salesforce", account: "org", unit: "requests", a_day: org_a_day, at_least: None };
 
 /// One org, logged in to when first asked. Clones share everything.
 #[derive(Clone)]
@@ -48,7 +48,7 @@ impl Connection {
         clock: Clock,
         dice: Dice,
     ) -> Self {
-        let budget = Arc::new(Budget::new(ORG, budget_share));
+        let budget = Arc::new(Budget::new(ORG, Shares { everyday: budget_share, backfill: None }));
         let upstream = Upstream::new("salesforce", transport, clock.clone(), dice, pacing(&budget));
         let login = Login::new(base, auth, upstream.clone(), clock);
         Self { upstream, login, budget }
@@ -257,7 +257,7 @@ mod tests {
         });
         let connection = open(Arc::clone(&network) as _);
         // Ten a day: six before now, a login, a request, and two of the four tries of a call that is answered with 503.
-        connection.spent(Spending { requests: 6, limit: None });
+        connection.spent(Spending::everyday(6));
         connection.get("/x", &[]).await.unwrap();
         let Err(Trouble::NotSent { cause, .. }) = connection.get("/x", &[]).await else { panic!("the day is used up") };
         assert!(cause.contains("budget_share"), "{cause}");
