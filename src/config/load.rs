@@ -344,7 +344,6 @@ mod tests {
             kind = "pipedrive"
             first_run = "from_now"
             auth = { kind = "api_token", token = "t" }
-            on_delete = "delete"
             write_back = { field = "propstreet_id" }
         "#;
         assert_snapshot!(faults(&format!("{PROPSTREET}{HUBSPOT}{rest}")), @r#"
@@ -364,9 +363,7 @@ mod tests {
             fix: remove it
         p.toml:21:13: sources.sf.owner: `owner` is planned but not built into this version
             fix: remove it
-        p.toml:26:25: sources.pd.on_delete: `on_delete = "delete"` is planned but not built into this version
-            fix: remove it or set "keep"
-        p.toml:27:13: sources.pd.write_back: `write_back` is planned but not built into this version
+        p.toml:26:13: sources.pd.write_back: `write_back` is planned but not built into this version
             fix: remove it
         "#);
     }

@@ -71,7 +71,7 @@ fn source(section: Section<'_>, namespaces: &mut BTreeMap<String, String>) -> Op
         "first_run",
         &[("backfill", Word::Built(FirstRun::Backfill)), ("from_now", Word::Built(FirstRun::FromNow))],
     );
-    let on_delete = on_delete(&section, kind);
+    let on_delete = on_delete(&section);
     let guard = section.number("guard", 1..=MOST_PEOPLE);
     let webhooks = webhooks::of_source(&section, kind);
     let policies = policies(&section);
@@ -139,19 +139,17 @@ fn crm(section: &Section<'_>, kind: Kind, mapper: Option<&Mapper>) -> Option<crm
     }
 }
 
-/// What becomes of people who are deleted in the CRM. Following it is not built for Pipedrive yet.
-fn on_delete(section: &Section<'_>, kind: Option<Kind>) -> Option<OnDelete> {
+/// What becomes of people who are deleted in the CRM.
+fn on_delete(section: &Section<'_>) -> Option<OnDelete> {
     const KEY: &str = "on_delete";
-    let can = kind != Some(Kind::Pipedrive);
-    let follow = |word| if can { Word::Built(word) } else { Word::Planned };
     match section.has(KEY) {
         false => Some(OnDelete::Keep),
         true => section.choice(
             KEY,
             &[
                 ("keep", Word::Built(OnDelete::Keep)),
-                ("tag", follow(OnDelete::Tag)),
-                ("delete", follow(OnDelete::Delete)),
+                ("tag", Word::Built(OnDelete::Tag)),
+                ("delete", Word::Built(OnDelete::Delete)),
             ],
         ),
     }

@@ -210,12 +210,6 @@ impl Books {
         }
     }
 
-    /// Whether a ref has been met.
-    #[must_use]
-    pub fn knows(&self, key: &RefKey) -> bool {
-        self.refs.contains_key(&hash(key))
-    }
-
     /// Adds the books of a later pass, by the same rule.
     pub fn merge(&mut self, later: &Books) {
         for (key, outcome) in &later.refs {

@@ -42,24 +42,31 @@ impl Ledger {
     /// # Errors
     /// `Sql`, `ReadOnly`, `Closed`.
     pub async fn move_cursor(&self, source: &str, kind: PassKind, cursor: Cursor) -> Result<(), LedgerError> {
-        const MOVE: &str = "INSERT OR REPLACE INTO cursors (source, kind, watermark, lo, hi, resume)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         let source = source.to_owned();
-        self.write(move |ledger| {
-            let bounds = cursor.window.as_ref().map(|open| open.window);
-            let resume = cursor.window.as_ref().and_then(|open| open.resume.as_ref());
-            ledger.prepare_cached(MOVE)?.execute((
-                source,
-                kind.as_str(),
-                cursor.watermark.map(millis),
-                bounds.map(|window| millis(window.lo)),
-                bounds.map(|window| millis(window.hi)),
-                resume.map(|resume| resume.0.as_str()),
-            ))?;
-            Ok(())
-        })
-        .await
+        self.write(move |ledger| put(ledger, &source, kind, &cursor)).await
     }
+}
+
+/// Keeps a cursor in the place of the one before.
+pub(in crate::ledger) fn put(
+    ledger: &Connection,
+    source: &str,
+    kind: PassKind,
+    cursor: &Cursor,
+) -> Result<(), LedgerError> {
+    const PUT: &str = "INSERT OR REPLACE INTO cursors (source, kind, watermark, lo, hi, resume)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let bounds = cursor.window.as_ref().map(|open| open.window);
+    let resume = cursor.window.as_ref().and_then(|open| open.resume.as_ref());
+    ledger.prepare_cached(PUT)?.execute((
+        source,
+        kind.as_str(),
+        cursor.watermark.map(millis),
+        bounds.map(|window| millis(window.lo)),
+        bounds.map(|window| millis(window.hi)),
+        resume.map(|resume| resume.0.as_str()),
+    ))?;
+    Ok(())
 }
 
 fn find(ledger: &Connection, source: &str, kind: PassKind) -> Result<Cursor, LedgerError> {

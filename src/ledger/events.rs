@@ -33,7 +33,7 @@ pub struct Told {
     pub at: Timestamp,
     /// The pass it happened in; `None` for what the index showed.
     pub pass: Option<PassId>,
-    /// An outcome's word, or `deleted`, `restored`, `gone`, `returned`.
+    /// An outcome's word, or `deleted`, `restored`, `gone`, `returned`, `hidden`.
     pub what: String,
     /// The contact concerned.
     pub propstreet_id: Option<String>,

@@ -10,7 +10,10 @@ use crate::ledger::columns::{at_most, count, key_of, millis, time, time_if_any, 
 use crate::ledger::error::LedgerError;
 use crate::ledger::events::Told;
 use crate::ledger::passes::PassId;
-use crate::ledger::{Ledger, events};
+use crate::ledger::{Ledger, events, index};
+
+/// The event of one that is not shown and not gone.
+const HIDDEN: &str = "hidden";
 
 /// What the ledger holds on a record that has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,21 +100,32 @@ impl Ledger {
         .await
     }
 
-    /// A source's references after this place whose records live as far as the ledger knows, each with its place: none
-    /// that has left, was merged, or is deleted in Propstreet. Those that are held are among them.
+    /// Lets go of the held whom the CRM does not show and does not call gone either: they stay as they stood. Told once,
+    /// however often it happens in a row.
     ///
     /// # Errors
-    /// `Sql`, `Closed`.
-    pub async fn living(&self, source: &str, after: i64, limit: usize) -> Result<Vec<(i64, RefKey)>, LedgerError> {
-        const LIVING: &str = "SELECT ref, namespace, id FROM refs
-            LEFT JOIN aliases USING (ref) LEFT JOIN gone USING (ref)
-            WHERE ref > ?2 AND source = ?1 AND state NOT IN ('deleted', 'moved')
-                AND survivor_id IS NULL AND coalesce(fate, 'held') = 'held' ORDER BY ref LIMIT ?3";
-        let source = source.to_owned();
-        self.read(move |ledger| {
-            let mut living = ledger.prepare_cached(LIVING)?;
-            let living = living.query_map((source, after, at_most(limit)), |row| Ok((row.get(0)?, key_of(row)?)))?;
-            Ok(living.collect::<Result<_, _>>()?)
+    /// `Sql`, `Corrupt`, `ReadOnly`, `Closed`.
+    pub async fn release(&self, pass: PassId, hidden: Vec<RefKey>, at: Timestamp) -> Result<(), LedgerError> {
+        const FIND: &str = "SELECT ref FROM gone JOIN refs USING (ref)
+            WHERE namespace = ?1 AND id = ?2 AND fate = 'held'";
+        const RELEASE: &str = "DELETE FROM gone WHERE ref = ?1";
+        const LAST: &str = "SELECT body ->> 'what' FROM events WHERE ref = ?1 ORDER BY event DESC LIMIT 1";
+        self.write(move |ledger| {
+            for key in &hidden {
+                let mut find = ledger.prepare_cached(FIND)?;
+                let held = find.query_row((&key.namespace, &key.id), |row| row.get::<_, i64>(0)).optional()?;
+                let Some(reference) = held else { continue };
+                ledger.prepare_cached(RELEASE)?.execute([reference])?;
+                let last = ledger.prepare_cached(LAST)?.query_row([reference], |row| row.get::<_, Option<String>>(0));
+                if last.optional()?.flatten().as_deref() == Some(HIDDEN) {
+                    continue;
+                }
+                let note =
+                    "the CRM does not show it, and does not say that it is deleted: it stays as it is".to_owned();
+                let told = Told { at, pass: Some(pass), what: HIDDEN.to_owned(), propstreet_id: None, note };
+                events::append(ledger, reference, key, told)?;
+            }
+            Ok(())
         })
         .await
     }
@@ -194,10 +208,13 @@ pub(in crate::ledger) fn decide(
             at = excluded.at";
     // There is no record to write to.
     const UNOWED: &str = "DELETE FROM write_backs WHERE ref = ?1";
+    const CONTACT: &str = "SELECT propstreet_id FROM refs WHERE ref = ?1";
     let decided = (reference, fate.as_str(), evidence.as_str(), pass.0, millis(at));
     ledger.prepare_cached(DECIDE)?.execute(decided)?;
     ledger.prepare_cached(UNOWED)?.execute([reference])?;
-    Ok(())
+    // Whoever could not join its contact because this one stood there may now.
+    let contact: Option<String> = ledger.prepare_cached(CONTACT)?.query_row([reference], |row| row.get(0))?;
+    contact.map_or(Ok(()), |contact| index::wake(ledger, &contact))
 }
 
 /// What became of a record that left, from a result's columns `fate`, `evidence`, `gone_stamp` and `gone_at`.
@@ -252,8 +269,23 @@ mod tests {
         let row = ledger.row("2", 8).await;
         assert!(row.has_left());
         assert_eq!((row.etag.as_deref(), row.reason.as_deref()), (Some("v2"), Some("gone")));
-        let living: Vec<_> = ledger.living("crm", i64::MIN, 9).await.unwrap().into_iter().map(|(_, key)| key).collect();
-        assert_eq!(living, [key("1"), key("4")], "the held are among the living");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_only_hidden_stands_as_before_and_is_told_of_once() {
+        let (_folder, ledger) = opened().await;
+        for id in ["1", "2"] {
+            ledger.settle(ended(id, created(&format!("c{id}")), 1)).await.unwrap();
+        }
+        ledger.settle(ended("2", left(Fate::Kept), 2)).await.unwrap();
+        for day in [3, 4] {
+            ledger.hold(PassId(1), Evidence::Sweep, vec![(key("1"), None)], at(day)).await.unwrap();
+            ledger.release(PassId(1), vec![key("1"), key("2"), key("unheard")], at(day)).await.unwrap();
+            assert_eq!(ledger.row("1", day).await.standing, SETTLED);
+        }
+        assert!(ledger.row("2", 5).await.has_left(), "what is decided stays");
+        let events = ledger.events(key("1"), 9).await.unwrap().into_iter().filter_map(|event| event.told);
+        assert_eq!(events.map(|told| told.what).collect::<Vec<_>>(), [HIDDEN, "created"]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -231,7 +231,7 @@ fn really_changed(old: &IndexEntry, new: &IndexEntry) -> bool {
 }
 
 /// Lets the records quarantined because of this contact be tried again at once.
-fn wake(ledger: &Connection, id: &str) -> Result<(), LedgerError> {
+pub(in crate::ledger) fn wake(ledger: &Connection, id: &str) -> Result<(), LedgerError> {
     const WAKE: &str = "UPDATE refs SET next_try = last_changed
         WHERE ref IN (SELECT ref FROM quarantine WHERE blocker = ?1) AND state = 'quarantined'";
     ledger.prepare_cached(WAKE)?.execute([id])?;

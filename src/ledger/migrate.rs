@@ -118,6 +118,8 @@ mod tests {
 
     use super::*;
     use crate::domain::departure::Evidence;
+    use crate::domain::pass::PassKind;
+    use crate::ledger::cursors::Cursor;
     use crate::ledger::lane::Access;
     use crate::ledger::passes::PassId;
     use crate::ledger::stage::{at, created, ended, key};
@@ -183,7 +185,9 @@ mod tests {
             (7, 'hubspot', '7', 'crm', 'moved', 'skipped', 'merged_into:hubspot:1', 'c7', zeroblob(32), 1, NULL, 0, 0);
         INSERT INTO intents (ref, source, kind, fingerprint, at) VALUES (3, 'crm', 'create', zeroblob(32), 0);
         INSERT INTO quarantine (ref, reason, detail, since) VALUES (4, 'invalid_field', 'email: 300 characters', 0);
-        INSERT INTO aliases (ref, survivor_namespace, survivor_id, at) VALUES (7, 'hubspot', '1', 0)";
+        INSERT INTO aliases (ref, survivor_namespace, survivor_id, at) VALUES (7, 'hubspot', '1', 0);
+        INSERT INTO cursors (source, kind, watermark, lo, hi, resume) VALUES
+            ('crm', 'sweep', NULL, 5, 5, 'p2'), ('crm', 'poll', 4, 4, 5, 'p2'), ('other', 'sweep', 5, NULL, NULL, NULL)";
 
     #[tokio::test(start_paused = true)]
     async fn a_ledger_in_use_comes_from_the_first_version_to_todays() {
@@ -207,7 +211,11 @@ mod tests {
             standings(["1", "2", "3", "4", "5", "6", "7"]).await,
             ["Settled", "Settled", "Intended", "Quarantined", "Deferred", "Deleted", "Moved"]
         );
-        assert_eq!(ledger.living("crm", i64::MIN, 9).await.unwrap().len(), 5, "who left without a trace is looked for");
+        let unmet = ledger.unmet("crm", at(1), i64::MIN, 9).await.unwrap();
+        assert_eq!(unmet.len(), 5, "who left without a trace is looked for");
+        assert_eq!(ledger.cursor("crm", PassKind::Sweep).await.unwrap(), Cursor::default(), "it has marked nobody");
+        assert!(ledger.cursor("crm", PassKind::Poll).await.unwrap().window.is_some());
+        assert!(ledger.cursor("other", PassKind::Sweep).await.unwrap().watermark.is_some());
         ledger.read_under("crm", 1, at(2)).await.unwrap();
         assert_eq!(ledger.due("crm", at(2), 9).await.unwrap(), [key("5"), key("4")], "no map was known");
         ledger.write_back_into("crm", Some("field")).await.unwrap();

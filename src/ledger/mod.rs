@@ -23,6 +23,7 @@ pub mod rows;
 pub mod settlements;
 mod spent;
 pub mod summary;
+mod sweeps;
 pub mod tokens;
 pub mod waiting;
 pub mod write_backs;

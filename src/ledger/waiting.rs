@@ -70,6 +70,20 @@ impl Ledger {
         .await
     }
 
+    /// Whether another record of the same CRM waits for this contact, which has its address: the survivor, perhaps, of a
+    /// merge that the CRM does not tell of.
+    ///
+    /// # Errors
+    /// `Sql`, `Closed`.
+    pub async fn is_awaited(&self, propstreet_id: String) -> Result<bool, LedgerError> {
+        const AWAITED: &str = "SELECT EXISTS (SELECT 1 FROM quarantine WHERE blocker = ?1 AND reason = ?2)";
+        self.read(move |ledger| {
+            let reason = Reason::SameSourceEmail.code();
+            Ok(ledger.prepare_cached(AWAITED)?.query_row((propstreet_id, reason), |row| row.get(0))?)
+        })
+        .await
+    }
+
     /// Records in quarantine, of one source or all, the longest there first.
     ///
     /// # Errors

@@ -183,6 +183,9 @@ impl Delivery<'_> {
             let left = stands_for == self.key || row.is_some_and(|row| row.has_left());
             live_refs += usize::from(!left);
         }
+        if ledger.is_awaited(seen.id.clone()).await? {
+            return Ok(Some("another record of its CRM has its address, and may now join it"));
+        }
         let only_joined = !ledger.came_with(seen.id.clone(), keys).await?;
         let ours: Vec<Option<String>> = rows.into_values().map(|row| row.etag).collect();
         Ok(why_stay(&Ties { version: seen.etag.as_deref(), ours: &ours, live_refs, only_joined }))

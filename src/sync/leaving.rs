@@ -1,7 +1,7 @@
 //! Who has left a source, pass by pass (protocol §H): what the CRM itself calls deleted, and who a whole sweep did not
 //! show. All are held first; when the pass has come to its end, the guard decides whether they may go.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::PoisonError;
 
 use futures_util::stream::{self, TryStreamExt};
@@ -9,6 +9,7 @@ use futures_util::stream::{self, TryStreamExt};
 use crate::domain::Timestamp;
 use crate::domain::departure::{self, Evidence, Fate, Guard};
 use crate::domain::identity::RefKey;
+use crate::domain::pass::PassKind;
 use crate::domain::plan::Standing;
 use crate::domain::record::Departed;
 use crate::ledger::error::LedgerError;
@@ -16,13 +17,14 @@ use crate::ledger::gone::{Gone, Held, Leaving};
 use crate::ledger::rows::Row;
 use crate::sync::depart::see_off;
 use crate::sync::engine::OnDelete;
-use crate::sync::pass::{AT_ONCE, IN_FLIGHT, Pass};
+use crate::sync::pass::{AT_ONCE, IN_FLIGHT, Pass, patiently};
 use crate::sync::report::Stop;
+use crate::sync::source::Confirmed;
 
 /// The span in which the guard counts.
 const GUARDED: chrono::TimeDelta = chrono::TimeDelta::hours(24);
-/// References compared with the books of a sweep at once.
-const COMPARED: usize = 2_000;
+/// As many are asked for one by one, before the guard stops anything. Each may cost a request, at every sweep.
+const LOOKED_INTO: u64 = 1_000;
 
 impl Pass<'_> {
     /// Notes whom a page calls deleted. `rows` is what stood before the page; `alive` is whom it shows.
@@ -50,22 +52,19 @@ impl Pass<'_> {
         Ok(self.desk.engine.ledger.hold(self.desk.pass, evidence, gone, self.desk.now()).await?)
     }
 
-    /// After a sweep that was whole: asks for each by id whom the ledger knows and the sweep did not show. Whom the CRM
-    /// shows after all is delivered.
-    pub(super) async fn hold_missing(&self) -> Result<(), Stop> {
+    /// At the end of a sweep: asks for each by id whom the ledger knows and the sweep has not met, in this process or in
+    /// one before. Whom the CRM shows after all is delivered.
+    pub(super) async fn hold_missing(&self, sweep: Timestamp) -> Result<(), Stop> {
+        let (ledger, source) = (&self.desk.engine.ledger, &self.desk.source.name);
         let mut after = i64::MIN;
         while self.desk.patience.lost().is_none() {
-            let living = self.desk.engine.ledger.living(&self.desk.source.name, after, COMPARED).await?;
-            let Some((last, _)) = living.last() else { return Ok(()) };
+            let unmet = ledger.unmet(source, sweep, after, AT_ONCE).await?;
+            let Some((last, _)) = unmet.last() else { return Ok(()) };
             after = *last;
-            let missing: Vec<RefKey> = {
-                let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
-                living.into_iter().map(|(_, key)| key).filter(|key| !tally.books.knows(key)).collect()
-            };
-            for chunk in missing.chunks(AT_ONCE) {
-                let gone = self.not_shown(chunk).await?;
-                self.hold(Evidence::Sweep, gone.into_iter().map(|key| (key, None)).collect()).await?;
-            }
+            let missing: Vec<RefKey> = unmet.into_iter().map(|(_, key)| key).collect();
+            let gone = self.not_shown(&missing).await?;
+            self.hold(Evidence::Sweep, gone.into_iter().map(|key| (key, None)).collect()).await?;
+            ledger.meet(sweep, missing).await?;
         }
         Ok(())
     }
@@ -77,14 +76,38 @@ impl Pass<'_> {
         Ok(gone)
     }
 
+    /// Those of these whom the CRM confirms to be gone. Whom it shows is delivered, and whom it only hides stays.
+    async fn confirmed(&self, keys: Vec<RefKey>) -> Result<HashSet<RefKey>, Stop> {
+        let (engine, source) = (self.desk.engine, self.desk.source);
+        let ids: Vec<String> = keys.iter().map(|key| key.id.clone()).collect();
+        let ask = || source.crm.confirm_gone(ids.clone());
+        let Confirmed { gone, shown } = patiently(&engine.clock, self.desk.patience, ask).await?;
+        let gone: HashSet<RefKey> = gone.iter().map(|id| self.desk.key(id)).collect();
+        let alive: HashSet<RefKey> = shown.iter().map(|record| self.desk.key(&record.id)).collect();
+        self.deliver_all(shown.into_iter()).await?;
+        let hidden: Vec<_> = keys.into_iter().filter(|key| !gone.contains(key) && !alive.contains(key)).collect();
+        if !hidden.is_empty() {
+            let (source, count) = (&source.name, hidden.len());
+            tracing::warn!(source, count, "people the CRM neither shows nor calls deleted stay: hidden from its user?");
+            engine.ledger.release(self.desk.pass, hidden, self.desk.now()).await?;
+        }
+        Ok(gone)
+    }
+
     /// Lets the held go, if they are not more than may without a person's word; else they stay held, and are told of.
     pub(super) async fn let_go(&self) -> Result<(), Stop> {
         let (engine, source) = (self.desk.engine, self.desk.source);
         // Two passes that counted side by side would let twice as many go.
         let _of_source = engine.leaving_locks.hold(source.name.clone()).await;
-        let Leaving { held, recent, live } = self.leaving().await?;
-        let allowed = departure::allowed(live, source.guard);
-        if recent + held > allowed && held > 0 {
+        let mut leaving = self.leaving().await?;
+        let too_many = |l: &Leaving| l.held > 0 && l.recent + l.held > departure::allowed(l.live, source.guard);
+        if self.kind == PassKind::Sweep && too_many(&leaving) {
+            self.look_into_held().await?;
+            leaving = self.leaving().await?;
+        }
+        let Leaving { held, recent, live } = leaving;
+        if too_many(&leaving) {
+            let allowed = departure::allowed(live, source.guard);
             tracing::warn!(source = source.name, held, recent, allowed, "more people left than the guard lets go");
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
             tally.gone.held(held);
@@ -95,6 +118,19 @@ impl Pass<'_> {
         // Of whom Propstreet could not be asked to the end stays held.
         let held = if held > 0 { self.leaving().await?.held } else { 0 };
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).gone.held(held);
+        Ok(())
+    }
+
+    /// More are held than may go: some of them may only be hidden, and must not stand in the way of the others for ever.
+    async fn look_into_held(&self) -> Result<(), Stop> {
+        let (mut after, mut left) = (i64::MIN, LOOKED_INTO);
+        while left > 0 && self.desk.patience.lost().is_none() {
+            let held = self.desk.engine.ledger.held(&self.desk.source.name, after, AT_ONCE).await?;
+            let Some(last) = held.last() else { break };
+            after = last.place;
+            left = left.saturating_sub(held.len() as u64);
+            self.confirmed(held.into_iter().map(|held| held.key).collect()).await?;
+        }
         Ok(())
     }
 
@@ -122,10 +158,12 @@ impl Pass<'_> {
         let is_sure = |held: &Held| held.pass == self.desk.pass && held.evidence == Evidence::Sweep;
         let unsure: Vec<RefKey> = held.iter().filter(|held| !is_sure(held)).map(|held| held.key.clone()).collect();
         let gone = if unsure.is_empty() { Vec::new() } else { self.not_shown(&unsure).await? };
-        let sure = held.into_iter().filter(|held| is_sure(held) || gone.contains(&held.key));
+        let sure: Vec<Held> = held.into_iter().filter(|held| is_sure(held) || gone.contains(&held.key)).collect();
+        let confirmed = self.confirmed(sure.iter().map(|held| held.key.clone()).collect()).await?;
+        let confirmed = sure.into_iter().filter(|held| confirmed.contains(&held.key));
         // One after the other where contacts are deleted: the last of two who share one must find the first gone.
         let at_once = if self.desk.source.on_delete == OnDelete::Delete { 1 } else { IN_FLIGHT };
-        stream::iter(sure.map(Ok))
+        stream::iter(confirmed.map(Ok))
             .try_for_each_concurrent(at_once, |held| async move {
                 if let Some(fate) = see_off(&self.desk, &held).await? {
                     self.tally.lock().unwrap_or_else(PoisonError::into_inner).gone.left(&held.key, fate);

@@ -49,7 +49,7 @@ pub(super) enum Listing {
 /// A pass under way.
 pub(super) struct Pass<'a> {
     pub(super) desk: Desk<'a>,
-    kind: PassKind,
+    pub(super) kind: PassKind,
     progress: &'a dyn Progress,
     pub(super) tally: Mutex<Tally>,
 }
@@ -110,10 +110,10 @@ impl<'a> Pass<'a> {
 
     /// Reads the listing; once it has been read to its end, who has left is seen off.
     async fn read_and_part(&self, listing: Listing, upkeep: &Upkeep<'_>) -> Result<(), Stop> {
-        let whole = listing.is_whole_sweep();
+        let sweep = listing.sweep();
         self.read(listing, upkeep).await?;
-        if whole {
-            self.hold_missing().await?;
+        if let Some(sweep) = sweep {
+            self.hold_missing(sweep).await?;
         }
         if self.desk.patience.lost().is_some() {
             return Ok(());
@@ -124,16 +124,23 @@ impl<'a> Pass<'a> {
     async fn read(&self, mut listing: Listing, upkeep: &Upkeep<'_>) -> Result<(), Stop> {
         let mut page = self.page(&listing).await?;
         loop {
-            let next = page.next.clone();
-            let Some(next) = next else {
-                return self.settle_page(page, listing.floor()).await;
+            let (next, floor, sweep) = (page.next.clone(), listing.floor(), listing.sweep());
+            let met: Vec<RefKey> = match sweep {
+                Some(_) => page.sightings.iter().map(|sighting| self.desk.key(&sighting.id)).collect(),
+                None => Vec::new(),
             };
-            let floor = listing.floor();
+            let Some(next) = next else {
+                self.settle_page(page, floor).await?;
+                return self.keep_place(None, sweep, met).await;
+            };
             let position = listing.move_to(next);
+            let settle = async {
+                self.settle_page(page, floor).await?;
+                self.keep_place(Some(position), sweep, met).await
+            };
             // The next page is read while this one is delivered; two pages are the most that is ever held. The place is
             // kept at once: the next page may be long in coming, as that of a bulk job is.
-            let (settled, ahead) =
-                futures_util::join!(self.settle_and_move(page, floor, position), self.page(&listing));
+            let (settled, ahead) = futures_util::join!(settle, self.page(&listing));
             settled?;
             if self.desk.patience.lost().is_some() {
                 return Ok(());
@@ -143,15 +150,23 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Settles a page, and moves the cursor behind it.
-    async fn settle_and_move(&self, page: Page, floor: Option<Timestamp>, to: Cursor) -> Result<(), Stop> {
-        self.settle_page(page, floor).await?;
-        Ok(self.desk.engine.ledger.move_cursor(&self.desk.source.name, self.kind, to).await?)
+    /// Behind a page that is settled: moves the cursor on, if more pages follow, and marks whom a sweep has met.
+    async fn keep_place(&self, to: Option<Cursor>, sweep: Option<Timestamp>, met: Vec<RefKey>) -> Result<(), Stop> {
+        let (ledger, source) = (&self.desk.engine.ledger, &self.desk.source.name);
+        Ok(match (to, sweep) {
+            (Some(to), Some(sweep)) => ledger.move_sweep(source, to, sweep, met).await?,
+            (Some(to), None) => ledger.move_cursor(source, self.kind, to).await?,
+            (None, Some(sweep)) => ledger.meet(sweep, met).await?,
+            (None, None) => {}
+        })
     }
 
     async fn page(&self, listing: &Listing) -> Result<Page, Stop> {
         let crm = &self.desk.source.crm;
         patiently(&self.desk.engine.clock, self.desk.patience, || match listing {
+            Listing::Changes { span, resume, .. } if self.kind == PassKind::Trail => {
+                crm.trailing(*span, resume.clone())
+            }
             Listing::Changes { span, resume, .. } => crm.changes(*span, resume.clone()),
             Listing::Everyone { detail, resume, .. } => crm.everyone(*detail, resume.clone()),
             Listing::Due => Box::pin(async { Ok(Page::default()) }),
@@ -299,9 +314,12 @@ impl Listing {
         }
     }
 
-    /// Whether it is a sweep that begins at its beginning: only then is its absence of somebody a sign.
-    fn is_whole_sweep(&self) -> bool {
-        matches!(self, Self::Everyone { detail: Detail::Stamps, resume: None, .. })
+    /// When the sweep that this is began; `None` of any other listing.
+    fn sweep(&self) -> Option<Timestamp> {
+        match self {
+            Self::Everyone { detail: Detail::Stamps, span, .. } => Some(span.hi),
+            _ => None,
+        }
     }
 
     /// Moves to the next page; returns the cursor to keep once the page before it is settled.

@@ -34,12 +34,23 @@ pub trait ContactSource: Send + Sync {
     /// The people with these ids; ids the CRM does not show are missing from the answer.
     fn fetch(&self, ids: Vec<String>) -> BoxFuture<'_, Result<Vec<Record>, Trouble>>;
 
+    /// What the CRM says of these, whom [`fetch`](Self::fetch) did not show. Asked before anybody is let go. Where an id is
+    /// left out silently, whether it is gone or hidden from this credential, the CRM must be asked for each.
+    fn confirm_gone(&self, ids: Vec<String>) -> BoxFuture<'_, Result<Confirmed, Trouble>> {
+        Box::pin(async { Ok(Confirmed { gone: ids, shown: Vec::new() }) })
+    }
+
     /// How far before the watermark a poll reads again, for commits and index entries that show late.
     fn overlap(&self) -> Duration;
 
-    /// The way in which windows are read a second time, where what changed may show later than the overlap reaches.
+    /// The rhythm in which windows are read a second time, where polls cannot see everything.
     fn trail(&self) -> Option<Trail> {
         None
+    }
+
+    /// What that second reading reads of a window: what changed, once more, or what a poll leaves out for its cost.
+    fn trailing(&self, window: Window, resume: Option<Resume>) -> BoxFuture<'_, Result<Page, Trouble>> {
+        self.changes(window, resume)
     }
 
     /// Requests sent to this CRM so far.
@@ -88,7 +99,16 @@ pub trait PropstreetIdField: Send + Sync {
     fn write(&self, links: Vec<WriteBack>) -> BoxFuture<'_, Result<Vec<WrittenBack>, Trouble>>;
 }
 
-/// A second reading of what changed, that stays behind the first.
+/// What a CRM says of those it does not show. Who is in neither list is hidden, and stays.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Confirmed {
+    /// Those that are gone.
+    pub gone: Vec<String>,
+    /// Those that it shows after all.
+    pub shown: Vec<Record>,
+}
+
+/// A second, slower reading of windows, that stays behind the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trail {
     /// How far behind the bound it ends.

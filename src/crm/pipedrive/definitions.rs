@@ -46,13 +46,13 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::crm::pipedrive::rig::{list, open, person};
+    use crate::crm::pipedrive::rig::{list, one, open, person};
     use crate::crm::script::window;
     use crate::sync::source::{ContactSource, Detail};
 
     #[tokio::test(start_paused = true)]
     async fn what_was_looked_up_does_not_stay_for_ever() {
-        let organization = |name: &str| list(vec![json!({"id": 12, "name": name})], None);
+        let organization = |name: &str| one(json!({"id": 12, "name": name}));
         let label =
             |text: &str| list(vec![json!({"field_code": "label_ids", "options": [{"id": 2, "label": text}]})], None);
         let page = || list(vec![person(1)], None);

@@ -8,21 +8,26 @@ use std::sync::atomic::Ordering;
 use ::http::StatusCode;
 
 use crate::crm::pipedrive::Pipedrive;
+use crate::crm::pipedrive::place::Place;
 use crate::crm::pipedrive::wire::{self, Row};
 use crate::crm::request;
 use crate::domain::failure::Trouble;
-use crate::domain::record::Resume;
 use crate::http::body;
 use crate::http::transport::Response;
 
 /// API v1 for persons is out of support since August 2026. <https://developers.pipedrive.com/changelog>
 pub(super) const PERSONS: &str = "/api/v2/persons";
+pub(super) const ORGANIZATIONS: &str = "/api/v2/organizations";
+
+/// What a cursor that Pipedrive will not take may be answered with; that is not documented.
+const REFUSED: [StatusCode; 4] =
+    [StatusCode::BAD_REQUEST, StatusCode::NOT_FOUND, StatusCode::GONE, StatusCode::UNPROCESSABLE_ENTITY];
 
 /// Query parameters, frozen for a walk.
 pub(super) type Query = Vec<(&'static str, String)>;
 
 impl Pipedrive {
-    async fn get(&self, path: &str, query: &Query, cursor: Option<&str>) -> Result<Response, Trouble> {
+    pub(super) async fn get(&self, path: &str, query: &Query, cursor: Option<&str>) -> Result<Response, Trouble> {
         let mut pairs: Vec<(&str, &str)> = query.iter().map(|(key, value)| (*key, value.as_str())).collect();
         pairs.extend(cursor.map(|cursor| ("cursor", cursor)));
         self.send(request::get(&self.base, path, &pairs)).await
@@ -45,26 +50,38 @@ impl Pipedrive {
         }
     }
 
-    /// One page of a walk over persons. How long a cursor lives is not documented: one that is refused starts the walk
+    /// One page of a walk over a list. How long a cursor lives is not documented: one that is refused starts the walk
     /// anew, and what is known already costs nothing the second time. Refused twice in a row, it is not its age.
     pub(super) async fn walk(
         &self,
+        path: &str,
         query: &Query,
-        resume: Option<Resume>,
-    ) -> Result<(Vec<Row>, Option<Resume>), Trouble> {
-        let mut cursor = resume.map(|resume| resume.0);
-        let mut response = self.get(PERSONS, query, cursor.as_deref()).await?;
-        if cursor.is_some() {
-            let refused = response.status() == StatusCode::BAD_REQUEST;
+        mut place: Option<Place>,
+    ) -> Result<(Vec<Row>, Option<Place>), Trouble> {
+        let mut response = self.get(path, query, place.as_ref().map(Place::cursor)).await?;
+        if place.is_some() {
+            let refused = REFUSED.contains(&response.status());
             if self.began_anew.swap(refused, Ordering::Relaxed) && refused {
                 self.began_anew.store(false, Ordering::Relaxed);
             } else if refused {
-                cursor = None;
-                response = self.get(PERSONS, query, None).await?;
+                place = None;
+                response = self.get(path, query, None).await?;
             }
         }
         let (rows, next) = open(&response)?;
-        Ok((rows, onward(cursor.as_deref(), next)?))
+        Ok((rows, Place::onward(place, next)?))
+    }
+
+    /// Those of a list with these ids, a hundred at most; who does not exist and who is not visible is left out.
+    pub(super) async fn with_ids(&self, path: &str, ids: &[&str], mut query: Query) -> Result<Vec<Row>, Trouble> {
+        query.push(("ids", ids.join(",")));
+        let rows = self.all(path, query).await?;
+        for row in &rows {
+            if !ids.contains(&wire::id(row)?.as_str()) {
+                return Err(Trouble::Protocol("Pipedrive was asked for some ids and sent others".into()));
+            }
+        }
+        Ok(rows)
     }
 }
 
@@ -75,55 +92,48 @@ fn open(response: &Response) -> Result<(Vec<Row>, Option<String>), Trouble> {
     body::json::<wire::List>(response)?.open()
 }
 
-/// Where a walk goes on after the page asked for with `asked`, which said `next`.
-fn onward(asked: Option<&str>, next: Option<String>) -> Result<Option<Resume>, Trouble> {
-    if next.is_some() && next.as_deref() == asked {
-        return Err(Trouble::Protocol("Pipedrive sends the same page over and over".into()));
-    }
-    Ok(next.map(Resume))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::crm::pipedrive::rig::{list, open, person};
-    use crate::crm::script::answer;
+    use crate::crm::script::{answer, window};
     use crate::sync::source::{ContactSource, Detail};
 
-    #[test]
-    fn a_cursor_that_repeats_is_trouble() {
-        for (asked, next, expected) in [
-            (None, None, Some(None)),
-            (Some("a"), None, Some(None)),
-            (None, Some("a"), Some(Some("a"))),
-            (Some("a"), Some("b"), Some(Some("b"))),
-            (Some("a"), Some("a"), None),
-        ] {
-            let onward = onward(asked, next.map(str::to_owned)).ok();
-            assert_eq!(onward.as_ref().map(|r| r.as_ref().map(|r| r.0.as_str())), expected);
+    #[tokio::test(start_paused = true)]
+    async fn pages_that_lead_back_to_an_earlier_one_are_trouble() {
+        for circle in [&["c1", "c1"][..], &["c1", "c2", "c3", "c1", "c2", "c3", "c1", "c2"]] {
+            let (_, pipedrive) = open(&["name"], circle.iter().map(|cursor| list(vec![person(1)], Some(cursor))));
+            let mut resume = None;
+            let trouble = loop {
+                match pipedrive.changes(window(), resume).await {
+                    Ok(page) => resume = page.next,
+                    Err(trouble) => break trouble,
+                }
+            };
+            assert!(trouble.to_string().contains("the same pages over and over"), "{trouble}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_page_that_names_itself_as_the_next_is_trouble() {
-        let (_, pipedrive) = open(&["name"], [list(vec![person(1)], Some("c1")), list(vec![person(1)], Some("c1"))]);
-        let first = pipedrive.everyone(Detail::Records, None).await.unwrap();
-        assert_eq!(pipedrive.everyone(Detail::Records, first.next).await.unwrap_err().code(), "unexpected_answer");
+    async fn ids_that_bring_others_are_trouble() {
+        let ids = || (1..=20).map(|n: u32| n.to_string()).collect();
+        let (_, pipedrive) = open(&["name"], [list(vec![person(1), person(21)], None)]);
+        assert_eq!(pipedrive.fetch(ids()).await.unwrap_err().code(), "unexpected_answer");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_list_read_whole_does_not_go_in_circles() {
         let (script, pipedrive) = open(&["name"], ["c1", "c2", "c1"].map(|cursor| list(vec![], Some(cursor))));
-        assert_eq!(pipedrive.fetch(vec!["1".into()]).await.unwrap_err().code(), "unexpected_answer");
+        let ids = (1..=20).map(|n: u32| n.to_string()).collect();
+        assert_eq!(pipedrive.fetch(ids).await.unwrap_err().code(), "unexpected_answer");
         script.asked();
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_cursor_that_died_starts_the_walk_anew_but_not_for_ever() {
-        let refused = || answer(400, r#"{"success":false,"error":"invalid cursor"}"#);
+        let refused = |status| answer(status, r#"{"success":false,"error":"invalid cursor"}"#);
         let page = |cursor| list(vec![person(1)], cursor);
-        let script =
-            [page(Some("c1")), refused(), page(Some("c2")), refused(), refused(), page(Some("c3")), page(None)];
+        let (anew, again) = ([page(Some("c1")), refused(400), page(Some("c2"))], [refused(404), refused(410)]);
+        let script = anew.into_iter().chain(again).chain([page(Some("c3")), page(None)]);
         let (script, pipedrive) = open(&["name"], script);
         let walk = |resume| pipedrive.everyone(Detail::Records, resume);
         let first = walk(None).await.unwrap();

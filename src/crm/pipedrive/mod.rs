@@ -6,9 +6,10 @@
 //! `custom_fields.KEY` with the 40-character key (`org.custom_fields.KEY`): money, times, ranges and addresses as their
 //! value, a person's options by their labels.
 //!
-//! Where things are. What changed: `changes` (a window). Everyone: `everyone` (a backfill, a sweep). By id: `records`,
-//! made of rows by `persons`, with `definitions` (what options are called) and `organizations`. How: `listing` (pages and
-//! cursors), `auth`, `limits` (and what is `affordable`), `company`, `wire` (its JSON).
+//! Where things are. What changed: `changes` (a window), and `touched` (the persons of organizations that did). Everyone:
+//! `everyone` (a backfill, a sweep). By id: `records`, made of rows by `persons`, with `definitions` (what options are
+//! called) and `organizations`. How: `listing` (pages), each at its `place`, `single` (one by its id), `auth`, `limits`
+//! (and what is `affordable`), `company`, `wire` (its JSON).
 
 mod affordable;
 mod auth;
@@ -20,9 +21,12 @@ mod limits;
 mod listing;
 mod organizations;
 mod persons;
+mod place;
 mod records;
 #[cfg(test)]
 mod rig;
+mod single;
+mod touched;
 mod wire;
 
 use std::sync::Arc;
@@ -49,7 +53,7 @@ use crate::http::pacer::PacerSettings;
 use crate::http::refresh::Keeper;
 use crate::http::token::{Token, Tokens};
 use crate::http::transport::{Request, Response};
-use crate::sync::source::{ContactSource, Detail};
+use crate::sync::source::{Confirmed, ContactSource, Detail, Trail};
 
 pub use crate::crm::pipedrive::auth::Auth;
 
@@ -57,6 +61,8 @@ pub use crate::crm::pipedrive::auth::Auth;
 const IDS: usize = 100;
 /// How late a commit may show is not documented; what shows later than this is found by the sweep.
 const OVERLAP: Duration = Duration::from_secs(10 * 60);
+/// Every sixth poll of the usual ten minutes, and not the seventh when one comes a little early.
+const TRAIL: Trail = Trail { behind: Duration::ZERO, every: Duration::from_secs(55 * 60) };
 
 /// The longest that a login under way holds up a process that shall end.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -198,8 +204,20 @@ impl ContactSource for Pipedrive {
         async move { self.by_ids(&ids).await }.boxed()
     }
 
+    fn confirm_gone(&self, ids: Vec<String>) -> BoxFuture<'_, Result<Confirmed, Trouble>> {
+        async move { self.confirm(&ids).await }.boxed()
+    }
+
     fn overlap(&self) -> Duration {
         OVERLAP
+    }
+
+    fn trail(&self) -> Option<Trail> {
+        (!self.wanted.organization.is_empty()).then_some(TRAIL)
+    }
+
+    fn trailing(&self, window: Window, resume: Option<Resume>) -> BoxFuture<'_, Result<Page, Trouble>> {
+        async move { self.touched(window, resume.as_ref()).await }.boxed()
     }
 
     fn requests(&self) -> u64 {

@@ -1,4 +1,4 @@
-//! The organizations that persons belong to, read by the hundred.
+//! The organizations that persons belong to, read by the hundred, or a few singly.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::crm::pipedrive::listing::ORGANIZATIONS;
 use crate::crm::pipedrive::persons::Organizations;
+use crate::crm::pipedrive::single::SINGLY;
 use crate::crm::pipedrive::wire::{self, LIMIT, Row};
 use crate::crm::pipedrive::{IDS, Pipedrive};
 use crate::domain::failure::Trouble;
@@ -65,18 +67,24 @@ impl Pipedrive {
             ids.retain(|id| !found.contains_key(id));
         }
         let ids: Vec<&str> = ids.iter().map(String::as_str).filter(|id| wire::is_id(id)).collect();
-        let mut read = Organizations::new();
         for chunk in ids.chunks(IDS) {
-            let query = vec![("ids", chunk.join(",")), ("limit", LIMIT.to_owned())];
-            for organization in self.all("/api/v2/organizations", query).await? {
-                if !wire::is_deleted(&organization) {
-                    read.insert(wire::id(&organization)?, self.organization_fields(&organization));
-                }
-            }
+            let rows = if chunk.len() < SINGLY {
+                self.singly(ORGANIZATIONS, chunk, &Vec::new()).await?
+            } else {
+                self.with_ids(ORGANIZATIONS, chunk, vec![("limit", LIMIT.to_owned())]).await?
+            };
+            found.extend(self.keep_organizations(&rows)?);
         }
-        self.organizations.keep(&read, self.clock.instant());
-        found.extend(read);
         Ok(found)
+    }
+
+    /// Keeps the fields of these organizations, read just now, for a while.
+    pub(super) fn keep_organizations(&self, rows: &[Row]) -> Result<Organizations, Trouble> {
+        let living = rows.iter().filter(|organization| !wire::is_deleted(organization));
+        let fields = |organization: &Row| Ok((wire::id(organization)?, self.organization_fields(organization)));
+        let read = living.map(fields).collect::<Result<Organizations, Trouble>>()?;
+        self.organizations.keep(&read, self.clock.instant());
+        Ok(read)
     }
 
     fn organization_fields(&self, organization: &Row) -> Row {
@@ -89,13 +97,13 @@ impl Pipedrive {
 mod tests {
     use serde_json::json;
 
-    use crate::crm::pipedrive::rig::{list, open, person};
+    use crate::crm::pipedrive::rig::{list, one, open, person};
     use crate::crm::script::window;
     use crate::sync::source::ContactSource;
 
     #[tokio::test(start_paused = true)]
     async fn a_poll_reads_organizations_anew() {
-        let organization = |name: &str| list(vec![json!({"id": 12, "name": name})], None);
+        let organization = |name: &str| one(json!({"id": 12, "name": name}));
         let answers = [
             list(vec![person(1)], None),
             organization("Acme"),

@@ -203,7 +203,7 @@ fn labelled(value: &Value, options: Option<&HashMap<String, String>>) -> Value {
 }
 
 /// The person's organization: `None` = not sent, `Some(None)` = has none. v1 wraps the id.
-fn organization(person: &Row) -> Option<Option<String>> {
+pub(super) fn organization(person: &Row) -> Option<Option<String>> {
     let id = person.get("org_id")?;
     Some(wire::text(id.get("value").unwrap_or(id)))
 }

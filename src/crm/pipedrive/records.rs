@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::crm::pipedrive::listing::PERSONS;
 use crate::crm::pipedrive::organizations::Freshness;
+use crate::crm::pipedrive::single::{SINGLY, Single};
 use crate::crm::pipedrive::wire::{self, Row};
 use crate::crm::pipedrive::{IDS, Pipedrive, changes, no_such_field};
 use crate::domain::failure::Trouble;
 use crate::domain::record::{Record, Sighting};
+use crate::sync::source::Confirmed;
 
 impl Pipedrive {
     /// These rows, each with its record.
@@ -16,7 +18,7 @@ impl Pipedrive {
         Ok(records.into_iter().map(|r| Sighting { id: r.id.clone(), modified: r.modified, record: Some(r) }).collect())
     }
 
-    /// The records of these rows. A tombstone is nobody to deliver: who is gone is found by absence from a whole sweep.
+    /// The records of these rows. A tombstone is nobody to deliver.
     pub(super) async fn records(&self, mut rows: Vec<Row>, freshness: Freshness) -> Result<Vec<Record>, Trouble> {
         rows.retain(|row| !wire::is_deleted(row));
         let options = self.options(&rows).await?;
@@ -33,9 +35,26 @@ impl Pipedrive {
         let ids: Vec<&str> = ids.into_iter().collect();
         let mut rows = Vec::new();
         for chunk in ids.chunks(IDS) {
-            rows.extend(self.all(PERSONS, changes::by_ids(chunk, &self.wanted.sent)).await?);
+            if chunk.len() < SINGLY {
+                rows.extend(self.singly(PERSONS, chunk, &changes::one(&self.wanted.sent)).await?);
+            } else {
+                rows.extend(self.with_ids(PERSONS, chunk, changes::list(&self.wanted.sent)).await?);
+            }
         }
         self.records(rows, Freshness::Now).await
+    }
+
+    /// What is said of these persons, whom no list shows, one by one. An id that cannot be one of Pipedrive's stays.
+    pub(super) async fn confirm(&self, ids: &[String]) -> Result<Confirmed, Trouble> {
+        let (mut gone, mut rows) = (Vec::new(), Vec::new());
+        for id in ids.iter().filter(|id| wire::is_id(id)) {
+            match self.single(PERSONS, id, &changes::one(&self.wanted.sent)).await? {
+                Single::Gone => gone.push(id.clone()),
+                Single::Shown(row) => rows.push(row),
+                Single::Hidden => {}
+            }
+        }
+        Ok(Confirmed { gone, shown: self.records(rows, Freshness::Now).await? })
     }
 }
 
@@ -43,7 +62,7 @@ impl Pipedrive {
 mod tests {
     use serde_json::{Value, json};
 
-    use crate::crm::pipedrive::rig::{list, open, paths, person};
+    use crate::crm::pipedrive::rig::{list, one, open, paths, person};
     use crate::crm::script::answer;
     use crate::sync::source::{ContactSource, Detail};
 
@@ -54,7 +73,7 @@ mod tests {
         let trouble = pipedrive.account().await.unwrap_err();
         assert_eq!(trouble.code(), "forbidden");
         assert!(trouble.to_string().contains("nmae"), "{trouble}");
-        let bare = || list(vec![json!({"id": 1, "custom_fields": {}})], None);
+        let bare = || one(json!({"id": 1, "custom_fields": {}}));
         let definitions = || list(vec![json!({"field_code": "0a1b", "options": null})], None);
         let (_, pipedrive) = open(&["custom_fields.0a1b"], [bare(), definitions()]);
         assert!(
@@ -85,7 +104,7 @@ mod tests {
                 list(vec![person(1), person(2)], Some("c1")),
                 list(vec![json!({"field_code": "name"})], Some("f1")),
                 list(vec![definitions("Customer")], None),
-                list(vec![json!({"id": 12, "name": "Acme"})], None),
+                one(json!({"id": 12, "name": "Acme"})),
                 list(vec![person(3)], None),
             ],
         );
@@ -98,7 +117,33 @@ mod tests {
         assert_eq!(second.sightings[0].record.as_ref().unwrap().fields["org.name"], "Acme");
         let asked = script.asked();
         let (persons, fields) = ("/api/v2/persons", "/api/v2/personFields");
-        assert_eq!(paths(&asked), [persons, fields, fields, "/api/v2/organizations", persons]);
-        assert_eq!(asked[3].query("ids").as_deref(), Some("12"));
+        assert_eq!(paths(&asked), [persons, fields, fields, "/api/v2/organizations/12", persons]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_to_be_let_go_is_asked_for_one_by_one() {
+        let refused = |status| answer(status, json!({"success": false, "error": "no"}));
+        let tombstone = one(json!({"id": 1, "is_deleted": true}));
+        let (script, pipedrive) =
+            open(&["name"], [tombstone, refused(403), one(person(3)), refused(404), refused(410)]);
+        let ids = ["1", "2", "3", "4", "5", "../6"].map(str::to_owned).to_vec();
+        let confirmed = pipedrive.confirm_gone(ids).await.unwrap();
+        assert_eq!(confirmed.gone, ["1", "4", "5"]);
+        assert_eq!(confirmed.shown.iter().map(|record| record.id.as_str()).collect::<Vec<_>>(), ["3"]);
+        let persons = (1..=5).map(|id| format!("/api/v2/persons/{id}")).collect::<Vec<_>>();
+        assert_eq!(paths(&script.asked()), persons);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_few_ids_are_asked_for_one_by_one_which_costs_less() {
+        let ids = |number: u64| (1..=number).map(|n| n.to_string()).collect::<Vec<_>>();
+        let absent = |status| answer(status, json!({"success": false}));
+        let few = [one(person(1)), absent(404), absent(403), one(json!({"id": 4, "is_deleted": true}))];
+        let (script, pipedrive) = open(&["name"], few.into_iter().chain((5..=9).map(|id| one(person(id)))));
+        assert_eq!(pipedrive.fetch(ids(9)).await.unwrap().len(), 6);
+        assert!(script.asked().iter().all(|asked| asked.query("ids").is_none()));
+        let (script, pipedrive) = open(&["name"], [list(vec![person(1)], None)]);
+        assert_eq!(pipedrive.fetch(ids(10)).await.unwrap().len(), 1);
+        assert_eq!(script.asked().len(), 1);
     }
 }

@@ -36,6 +36,11 @@ pub(super) fn list(rows: impl Into<Vec<Value>>, cursor: Option<&str>) -> Respons
     answer(200, json!({"success": true, "data": rows.into(), "additional_data": {"next_cursor": cursor}}))
 }
 
+/// A person or an organization, asked for by its id.
+pub(super) fn one(row: Value) -> Response {
+    answer(200, json!({"success": true, "data": row}))
+}
+
 pub(super) fn person(id: u64) -> Value {
     json!({"id": id, "name": "Ada", "update_time": "2026-11-02T09:30:00Z", "org_id": 12, "label_ids": [2], "is_deleted": false})
 }
