@@ -13,10 +13,11 @@ use url::Url;
 use crate::clock::{Clock, Dice};
 use crate::config::tree::{Config, SourceConfig};
 use crate::crm;
-use crate::crm::webhook::Doorkeeper;
+use crate::crm::webhook::{Doorkeeper, Notebook};
 use crate::domain::failure::Trouble;
 use crate::domain::identity::RefRules;
 use crate::domain::kind::Kind;
+use crate::domain::merge::Hint;
 use crate::http::refresh::{Keeper, Turn};
 use crate::http::transport::{self, Transport};
 use crate::ledger::Ledger;
@@ -137,6 +138,13 @@ pub fn doorkeeper(source: &SourceConfig) -> Option<Arc<dyn Doorkeeper>> {
     source.webhooks.clone().map(crm::doorkeeper)
 }
 
+/// Where the merges that a source's webhooks tell of are kept for its next sync.
+#[must_use]
+pub fn notebook(parts: &Parts, source: &str) -> Arc<dyn Notebook> {
+    let Engine { ledger, clock, .. } = &parts.engine;
+    Arc::new(InTheLedger { ledger: ledger.clone(), source: source.to_owned(), clock: clock.clone() })
+}
+
 /// How references compare under this configuration.
 #[must_use]
 pub fn ref_rules(config: &Config) -> RefRules {
@@ -183,6 +191,30 @@ fn transport(network: &dyn Network, base: &Url, timeout: Duration) -> Result<Arc
         let host = base.host_str().unwrap_or_default().to_owned();
         AssemblyError::Client { host, cause }
     })
+}
+
+/// A source's hints.
+struct InTheLedger {
+    ledger: Ledger,
+    source: String,
+    clock: Clock,
+}
+
+impl Notebook for InTheLedger {
+    fn keep(&self, hints: Vec<Hint>) -> BoxFuture<'_, Result<(), String>> {
+        let kept = async {
+            let kept = self.ledger.hint(&self.source, hints, self.clock.now()).await;
+            match kept.map_err(|error| format!("{error} ({})", error.remedy()))? {
+                0 => {}
+                forgotten => {
+                    let remedy = "look why no sync comes to its end: propsync status";
+                    tracing::warn!(source = self.source, forgotten, remedy, "more merges are told of than are kept");
+                }
+            }
+            Ok(())
+        };
+        kept.boxed()
+    }
 }
 
 /// The file beside the ledger, as a login knows it.
@@ -325,6 +357,23 @@ mod tests {
 
     fn used_well(tokens: &[&str]) -> Vec<(String, bool)> {
         tokens.iter().map(|&token| (token.to_owned(), true)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hint_is_in_the_ledger_before_its_call_is_answered_and_refused_once_that_is_shut() {
+        let stage = Stage::new();
+        let text = "propstreet.auth = { kind = \"token\", token = \"t\" }\nledger.path = \"l\"\n[sources.hubspot]\n\
+                    kind = \"hubspot\"\nfirst_run = \"backfill\"\nauth = { kind = \"token\", token = \"t\" }";
+        let config = load::parse(&stage.folder.path().join("p.toml"), text, &BTreeMap::new()).unwrap();
+        let clock = Clock::simulated(Timestamp::UNIX_EPOCH);
+        let parts = assemble(&config, &stage, clock, Dice::seeded(1)).await.unwrap();
+        let notebook = notebook(&parts, "hubspot");
+        let hint = Hint { loser: "1".to_owned(), survivor: "2".to_owned() };
+        notebook.keep(vec![hint.clone()]).await.unwrap();
+        assert_eq!(parts.engine.ledger.hints("hubspot").await.unwrap()[0].hint, hint);
+        parts.engine.ledger.clone().close().await;
+        let refused = notebook.keep(vec![hint]).await.unwrap_err();
+        assert!(refused.contains(LedgerError::Closed.remedy()), "{refused}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,6 @@
 //! The receiver of webhooks: it lets in what comes from a CRM, rings that source's bell and answers at once. Nothing of a
-//! call is believed, kept or written to a log.
+//! call is written to a log. What it tells is kept, where it tells anything, before the call is answered: the CRM takes the
+//! answer for a receipt, and tells it never again.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,7 +12,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
+use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, Method, StatusCode, Uri};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -20,7 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::clock::Clock;
-use crate::crm::webhook::{Doorkeeper, Knock, Refused};
+use crate::crm::webhook::{Doorkeeper, Heard, Knock, Notebook, Refused};
 use crate::scheduler::Bell;
 
 /// The largest body that is taken; HubSpot's hundred events are a tenth of it.
@@ -46,16 +49,17 @@ pub struct Settings {
 /// The way in for one source.
 pub struct Door {
     keeper: Arc<dyn Doorkeeper>,
+    notebook: Arc<dyn Notebook>,
     bell: Bell,
     /// The last call was refused, which has been told.
     refusing: AtomicBool,
 }
 
 impl Door {
-    /// A door with its keeper, and the bell behind it.
+    /// A door with its keeper, the notebook for what is heard there, and the bell behind it.
     #[must_use]
-    pub fn new(keeper: Arc<dyn Doorkeeper>, bell: Bell) -> Self {
-        Self { keeper, bell, refusing: AtomicBool::new(false) }
+    pub fn new(keeper: Arc<dyn Doorkeeper>, notebook: Arc<dyn Notebook>, bell: Bell) -> Self {
+        Self { keeper, notebook, bell, refusing: AtomicBool::new(false) }
     }
 }
 
@@ -137,35 +141,49 @@ async fn answer(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> (StatusCode, &'static str) {
-    let Some(door) = house.doors.get(&source) else { return (StatusCode::NOT_FOUND, "") };
+) -> Response {
+    let Some(door) = house.doors.get(&source) else { return StatusCode::NOT_FOUND.into_response() };
     // The CRM signs the address it calls, which a proxy in front of us does not pass on: its host is known, the rest came.
     let came_to = uri.path_and_query().map_or("", |rest| rest.as_str());
     let address = format!("{}{came_to}", house.public_url);
     let knock = Knock { method: &method, address: &address, headers: &headers, body: &body, at: house.clock.now() };
     match door.keeper.admit(&knock) {
-        Ok(()) => {
+        Ok(heard) => {
             door.refusing.store(false, Ordering::Relaxed);
-            tracing::debug!(source, "a webhook rings");
-            door.bell.ring();
-            (StatusCode::OK, "")
+            door.let_in(&source, heard).await.into_response()
         }
         Err(Refused(why)) => {
             door.tell(&source, why);
-            (StatusCode::UNAUTHORIZED, why)
+            let challenge = door.keeper.challenge().map(|challenge| [(WWW_AUTHENTICATE, challenge)]);
+            (StatusCode::UNAUTHORIZED, challenge, why).into_response()
         }
     }
 }
 
 impl Door {
+    /// Keeps what was heard, then rings. What cannot be kept is refused, so that the CRM comes again with it.
+    async fn let_in(&self, source: &str, Heard { merged }: Heard) -> StatusCode {
+        let merges = merged.len();
+        if merges > 0
+            && let Err(what) = self.notebook.keep(merged).await
+        {
+            let remedy = "the CRM tells it a few times more; after that only the next sweep sees who has left";
+            tracing::error!(source, what, remedy, "a merge that a webhook told of could not be kept");
+            return StatusCode::SERVICE_UNAVAILABLE;
+        }
+        tracing::debug!(source, merges, "a webhook rings");
+        self.bell.ring();
+        StatusCode::OK
+    }
+
     /// Says that a call was refused: once, until one is let in again, because strangers may knock as often as they like.
     fn tell(&self, source: &str, why: &str) {
         if self.refusing.swap(true, Ordering::Relaxed) {
             tracing::debug!(source, why, "a webhook was refused");
             return;
         }
-        let remedy = "if the CRM sent it: check that the secret is the app's, that webhooks.public_url is the address the \
-                      CRM calls, and this machine's clock; polling goes on meanwhile";
+        let remedy = "if the CRM sent it: check that the secret is the one written there (of HubSpot, the app's), that \
+                      webhooks.public_url is the address the CRM calls, and this machine's clock; polling goes on meanwhile";
         tracing::warn!(source, why, remedy, "a webhook was refused; further ones are not told of until one is let in");
     }
 }
@@ -175,20 +193,31 @@ mod tests {
     use std::sync::Mutex;
 
     use axum::body::Body;
+    use futures_util::FutureExt as _;
+    use futures_util::future::BoxFuture;
     use http::Request;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tower::ServiceExt as _;
 
     use super::*;
+    use crate::domain::merge::Hint;
 
-    /// Lets in whoever says the word, and remembers the addresses.
+    /// Lets in whoever says a word, and remembers the addresses. One of the words tells of a merge.
     #[derive(Default)]
     struct Word(Mutex<Vec<String>>);
 
     impl Doorkeeper for Word {
-        fn admit(&self, knock: &Knock<'_>) -> Result<(), Refused> {
+        fn admit(&self, knock: &Knock<'_>) -> Result<Heard, Refused> {
             self.0.lock().unwrap().push(format!("{} {}", knock.method, knock.address));
-            if knock.body == b"please" { Ok(()) } else { Err(Refused("wrong word")) }
+            match knock.body {
+                b"please" => Ok(Heard::default()),
+                b"merged" => Ok(Heard { merged: vec![hint()] }),
+                _ => Err(Refused("wrong word")),
+            }
+        }
+
+        fn challenge(&self) -> Option<&'static str> {
+            Some("Word")
         }
 
         fn shown_after(&self) -> Duration {
@@ -196,23 +225,80 @@ mod tests {
         }
     }
 
+    fn hint() -> Hint {
+        Hint { loser: "1".to_owned(), survivor: "2".to_owned() }
+    }
+
+    /// Notes what it is told while it is open, and hears whether the bell had been rung before.
+    #[derive(Default)]
+    struct Page {
+        shut: AtomicBool,
+        bell: Bell,
+        kept: Mutex<Vec<(Hint, bool)>>,
+    }
+
+    impl Notebook for Page {
+        fn keep(&self, hints: Vec<Hint>) -> BoxFuture<'_, Result<(), String>> {
+            async {
+                if self.shut.load(Ordering::Relaxed) {
+                    return Err("shut".to_owned());
+                }
+                let rung = self.bell.hear();
+                self.kept.lock().unwrap().extend(hints.into_iter().map(|hint| (hint, rung)));
+                Ok(())
+            }
+            .boxed()
+        }
+    }
+
     struct Stage {
         keeper: Arc<Word>,
+        page: Arc<Page>,
         bell: Bell,
         router: Router,
     }
 
     fn stage() -> Stage {
         let (keeper, bell) = (Arc::<Word>::default(), Bell::default());
-        let doors = BTreeMap::from([("crm".to_owned(), Door::new(keeper.clone(), bell.clone()))]);
+        let page = Arc::new(Page { bell: bell.clone(), ..Page::default() });
+        let door = Door::new(keeper.clone(), page.clone(), bell.clone());
+        let doors = BTreeMap::from([("crm".to_owned(), door)]);
         let house =
             House { public_url: "https://hooks.example.com/propsync".to_owned(), doors, clock: Clock::system() };
-        Stage { keeper, bell, router: router(house) }
+        Stage { keeper, page, bell, router: router(house) }
+    }
+
+    async fn answered(stage: &Stage, method: Method, path: &str, body: impl Into<Body>) -> Response {
+        let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
+        stage.router.clone().oneshot(request).await.unwrap()
     }
 
     async fn asked(stage: &Stage, method: Method, path: &str, body: impl Into<Body>) -> StatusCode {
-        let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
-        stage.router.clone().oneshot(request).await.unwrap().status()
+        answered(stage, method, path, body).await.status()
+    }
+
+    #[tokio::test]
+    async fn what_is_told_is_kept_before_the_answer_or_asked_for_again() {
+        let stage = stage();
+        let door = "/webhooks/crm";
+        stage.page.shut.store(true, Ordering::Relaxed);
+        assert_eq!(asked(&stage, Method::POST, door, "merged").await, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(!stage.bell.hear(), "nothing is served of what was not kept");
+        assert_eq!(asked(&stage, Method::POST, door, "please").await, StatusCode::OK, "there is nothing to keep");
+        assert!(stage.bell.hear());
+        stage.page.shut.store(false, Ordering::Relaxed);
+        assert_eq!(asked(&stage, Method::POST, door, "merged").await, StatusCode::OK);
+        assert_eq!(*stage.page.kept.lock().unwrap(), [(hint(), false)], "kept first, rung then");
+        assert!(stage.bell.hear());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_says_what_is_asked_for() {
+        let refused = answered(&stage(), Method::POST, "/webhooks/crm", "no").await;
+        assert_eq!(
+            (refused.status(), &refused.headers()[WWW_AUTHENTICATE]),
+            (StatusCode::UNAUTHORIZED, &"Word".parse().unwrap())
+        );
     }
 
     #[tokio::test]

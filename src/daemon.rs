@@ -87,7 +87,8 @@ impl Daemon {
             let keeper = assembly::doorkeeper(source);
             let shown_after = keeper.as_ref().map_or(Duration::ZERO, |keeper| keeper.shown_after());
             let turn = Turns::new(&source.name, shown_after, clock.clone());
-            doors.extend(keeper.map(|keeper| (source.name.clone(), Door::new(keeper, turn.bell()))));
+            let door = |keeper| Door::new(keeper, assembly::notebook(&parts, &source.name), turn.bell());
+            doors.extend(keeper.map(|keeper| (source.name.clone(), door(keeper))));
             turns.push(turn);
         }
         let receiver = match &config.webhooks {

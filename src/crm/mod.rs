@@ -120,6 +120,8 @@ pub fn open(
 pub enum Webhooks {
     /// HubSpot's.
     HubSpot(hubspot::webhook::Settings),
+    /// Pipedrive's.
+    Pipedrive(pipedrive::webhook::Settings),
 }
 
 /// Sets up who lets a source's webhooks in.
@@ -127,6 +129,7 @@ pub enum Webhooks {
 pub fn doorkeeper(webhooks: Webhooks) -> Arc<dyn Doorkeeper> {
     match webhooks {
         Webhooks::HubSpot(settings) => Arc::new(hubspot::webhook::Signature::new(settings)),
+        Webhooks::Pipedrive(settings) => Arc::new(pipedrive::webhook::Basic::new(settings)),
     }
 }
 

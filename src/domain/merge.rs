@@ -3,6 +3,15 @@
 use crate::domain::Timestamp;
 use crate::domain::identity::RefKey;
 
+/// That a CRM's webhook has told of a merge, by the CRM's canonical ids: a hint, until reading has borne it out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hint {
+    /// The record that is said to be there no longer.
+    pub loser: String,
+    /// The record that it is said to have become a part of.
+    pub survivor: String,
+}
+
 /// That a record was merged into another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alias {

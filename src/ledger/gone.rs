@@ -15,6 +15,11 @@ use crate::ledger::{Ledger, events, index};
 /// The event of one that is not shown and not gone.
 const HIDDEN: &str = "hidden";
 
+/// Those who are held and whose time to leave it is. Whom a webhook calls merged waits until that is borne out or not: its
+/// contact may be the survivor's by then.
+const TO_LEAVE: &str = "FROM gone JOIN refs USING (ref) WHERE fate = 'held' AND source = ?1
+    AND NOT EXISTS (SELECT 1 FROM told_merges WHERE told_merges.source = refs.source AND loser = refs.id)";
+
 /// What the ledger holds on a record that has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gone {
@@ -86,11 +91,11 @@ impl Ledger {
     /// # Errors
     /// `Sql`, `Corrupt`, `Closed`.
     pub async fn held(&self, source: &str, after: i64, limit: usize) -> Result<Vec<Held>, LedgerError> {
-        const HELD: &str = "SELECT gone.ref AS place, namespace, id, evidence, pass FROM gone JOIN refs USING (ref)
-            WHERE fate = 'held' AND source = ?1 AND gone.ref > ?2 ORDER BY gone.ref LIMIT ?3";
+        const WHO: &str = "SELECT gone.ref AS place, namespace, id, evidence, pass";
         let source = source.to_owned();
         self.read(move |ledger| {
-            let mut held = ledger.prepare_cached(HELD)?;
+            let held = format!("{WHO} {TO_LEAVE} AND gone.ref > ?2 ORDER BY gone.ref LIMIT ?3");
+            let mut held = ledger.prepare_cached(&held)?;
             let held = held.query_and_then((source, after, at_most(limit)), |row| {
                 let evidence = word("gone", &row.get::<_, String>("evidence")?, Evidence::parse)?;
                 Ok(Held { place: row.get("place")?, key: key_of(row)?, evidence, pass: PassId(row.get("pass")?) })
@@ -135,14 +140,14 @@ impl Ledger {
     /// # Errors
     /// `Sql`, `Corrupt`, `Closed`.
     pub async fn leaving(&self, source: &str, since: Timestamp) -> Result<Leaving, LedgerError> {
-        const HELD: &str = "SELECT count(*) FROM gone JOIN refs USING (ref) WHERE fate = 'held' AND source = ?1";
         const RECENT: &str = "SELECT count(*) FROM gone JOIN refs USING (ref)
             WHERE fate IN ('kept', 'tagged', 'deleted') AND gone.at >= ?2 AND source = ?1";
         const LIVE: &str = "SELECT count(*) FROM refs
             WHERE source = ?1 AND state = 'settled' AND ref NOT IN (SELECT ref FROM gone WHERE fate <> 'held')";
         let source = source.to_owned();
         self.read(move |ledger| {
-            let held = ledger.prepare_cached(HELD)?.query_row([&source], |row| row.get(0))?;
+            let held = format!("SELECT count(*) {TO_LEAVE}");
+            let held = ledger.prepare_cached(&held)?.query_row([&source], |row| row.get(0))?;
             if held == 0 {
                 return Ok(Leaving::default());
             }

@@ -11,6 +11,7 @@ pub mod error;
 pub mod events;
 mod files;
 pub mod gone;
+pub mod hints;
 pub mod holder;
 pub mod index;
 pub mod intents;

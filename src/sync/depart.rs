@@ -104,7 +104,7 @@ impl Delivery<'_> {
     async fn part(&mut self) -> Result<Option<Parting>, Halt> {
         self.end_announced("the record has left, and its write may not show yet").await?;
         let view = self.view().await?;
-        if !view.row.is_some_and(|row| is_held(&row)) {
+        if !view.row.is_some_and(|row| is_held(&row)) || self.is_told_merged().await? {
             return Ok(None);
         }
         let parting = match (view.place, self.desk.source.on_delete) {
@@ -115,6 +115,11 @@ impl Delivery<'_> {
             (Place::On(contact), OnDelete::Delete) => self.delete(&contact).await?,
         };
         Ok(Some(parting))
+    }
+
+    /// A webhook may have told just now what no listing shows: the contact is to be a survivor's.
+    async fn is_told_merged(&self) -> Result<bool, LedgerError> {
+        self.desk.engine.ledger.is_hinted(&self.desk.source.name, &self.key.id).await
     }
 
     /// Adds the tag to those the contact has: read, unite, write under `If-Match`, and again if someone was faster.

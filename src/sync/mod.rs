@@ -7,6 +7,7 @@ mod depart;
 mod desk;
 pub mod destination;
 pub mod engine;
+mod hints;
 pub mod index;
 mod leaving;
 pub mod locks;

@@ -44,6 +44,8 @@ pub(super) enum Listing {
     Everyone { detail: Detail, span: Window, resume: Option<Resume>, floor: Option<Timestamp> },
     /// What the ledger says is due to be tried again.
     Due,
+    /// Merges that a webhook told of; unknown people older than `floor` are left alone.
+    Told { floor: Option<Timestamp> },
 }
 
 /// A pass under way.
@@ -89,6 +91,7 @@ impl<'a> Pass<'a> {
     pub(super) async fn run(self, listing: Listing, upkeep: &Upkeep<'_>) -> Ran {
         let read = match listing {
             Listing::Due => self.retry(upkeep).await,
+            Listing::Told { floor } => self.heed(floor, upkeep).await,
             listing => self.read_and_part(listing, upkeep).await,
         };
         let ended = self.end(&read).await;
@@ -169,13 +172,13 @@ impl<'a> Pass<'a> {
             }
             Listing::Changes { span, resume, .. } => crm.changes(*span, resume.clone()),
             Listing::Everyone { detail, resume, .. } => crm.everyone(*detail, resume.clone()),
-            Listing::Due => Box::pin(async { Ok(Page::default()) }),
+            Listing::Due | Listing::Told { .. } => Box::pin(async { Ok(Page::default()) }),
         })
         .await
     }
 
     /// Brings every record of a page to an outcome.
-    async fn settle_page(&self, page: Page, floor: Option<Timestamp>) -> Result<(), Stop> {
+    pub(super) async fn settle_page(&self, page: Page, floor: Option<Timestamp>) -> Result<(), Stop> {
         let engine = self.desk.engine;
         engine.index.keep_fresh(&engine.ledger, &*engine.destination, self.desk.patience).await.or_else(stop_only)?;
         let shown = page.sightings.iter().map(|sighting| &sighting.id);
@@ -309,7 +312,7 @@ impl<'a> Pass<'a> {
 impl Listing {
     fn floor(&self) -> Option<Timestamp> {
         match self {
-            Self::Everyone { floor, .. } | Self::Changes { floor, .. } => *floor,
+            Self::Everyone { floor, .. } | Self::Changes { floor, .. } | Self::Told { floor } => *floor,
             Self::Due => None,
         }
     }
@@ -327,7 +330,7 @@ impl Listing {
         let (span, watermark, resume) = match self {
             Self::Changes { span, watermark, resume, .. } => (*span, *watermark, resume),
             Self::Everyone { span, resume, .. } => (*span, None, resume),
-            Self::Due => return Cursor::default(),
+            Self::Due | Self::Told { .. } => return Cursor::default(),
         };
         *resume = Some(next.clone());
         Cursor { watermark, window: Some(OpenWindow { window: span, resume: Some(next) }) }

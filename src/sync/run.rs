@@ -194,11 +194,24 @@ impl<'a> Sync<'a> {
             ledger.move_cursor(name, PassKind::Poll, Cursor { watermark: Some(start), window: None }).await?;
         }
         let backfill = ledger.cursor(name, PassKind::Backfill).await?;
-        match (self.source.first_run, backfill.watermark, backfill.window) {
-            (FirstRun::Backfill, None, window) => self.backfill(window).await.map(|()| None),
-            (FirstRun::FromNow, None, Some(open)) => Ok(Some(open.window.lo)),
-            _ => Ok(None),
+        let floor = match (self.source.first_run, backfill.watermark, &backfill.window) {
+            (FirstRun::FromNow, None, Some(open)) => Some(open.window.lo),
+            _ => None,
+        };
+        self.heed_hints(floor).await?;
+        if self.source.first_run == FirstRun::Backfill && backfill.watermark.is_none() {
+            self.backfill(backfill.window).await?;
         }
+        Ok(floor)
+    }
+
+    /// Reads after what webhooks told of merges, before anything that could deliver a survivor beside its contact.
+    async fn heed_hints(&mut self, floor: Option<Timestamp>) -> Result<(), Stop> {
+        let now = self.engine.clock.now();
+        if self.engine.ledger.hints(&self.source.name).await?.iter().all(|hint| hint.due > now) {
+            return Ok(());
+        }
+        self.pass(PassKind::Retry, Listing::Told { floor }, self.bound().await?).await
     }
 
     async fn backfill(&mut self, window: Option<OpenWindow>) -> Result<(), Stop> {

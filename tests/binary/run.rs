@@ -10,6 +10,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::Method;
 use propsync::sandbox::faults::{Fault, Rule};
 use propsync::sandbox::people::Person;
+use propsync::sandbox::propstreet::contact::ExternalRef;
 use propsync::sandbox::upstream::Crm;
 use sha2::Sha256;
 
@@ -66,13 +67,22 @@ impl Call {
 
 /// How HubSpot's events are answered with these headers.
 fn answered(listen: SocketAddr, headers: &str) -> u16 {
+    code(&answer(listen, "hubspot", headers, EVENTS))
+}
+
+/// What a call to a source's door is answered.
+fn answer(listen: SocketAddr, source: &str, headers: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(listen).expect("a listener");
-    let length = EVENTS.len();
+    let length = body.len();
     let head =
-        format!("POST /webhooks/hubspot HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\n{headers}\r\n");
-    stream.write_all(format!("{head}{EVENTS}").as_bytes()).expect("sent");
+        format!("POST /webhooks/{source} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\n{headers}\r\n");
+    stream.write_all(format!("{head}{body}").as_bytes()).expect("sent");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("answered");
+    answer
+}
+
+fn code(answer: &str) -> u16 {
     answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("{answer}"))
 }
 
@@ -114,6 +124,42 @@ fn it_syncs_at_once_and_again_when_its_crm_calls() {
         assert_eq!(ended.stderr.matches(told).count(), times, "{told}: {ended:?}");
     }
     assert!(stage.sandbox.check().is_clean());
+}
+
+#[test]
+fn it_hears_from_pipedrive_who_was_merged_into_whom() {
+    let stage = Stage::new(74, 10);
+    let listen = somewhere();
+    let webhooks = format!("[webhooks]\nlisten = \"{listen}\"\npublic_url = \"{PUBLIC_URL}\"\n\n[ledger]\n");
+    stage.edit("[ledger]\n", &webhooks);
+    let pair = "kind = \"pipedrive\"\nwebhooks = { user = \"propsync\", password = \"the-password\" }\n";
+    stage.edit("kind = \"pipedrive\"\n", pair);
+    let person = |last: &str| Person { first: "Greta".to_owned(), last: last.to_owned(), ..Person::default() };
+    let loser = stage.sandbox.plant(Crm::Pipedrive, &person("Holm"));
+    let run = stage.start(&["run"]);
+    stage.until("everyone is there", || stage.sandbox.check().is_clean());
+
+    let survivor = stage.sandbox.plant(Crm::Pipedrive, &person("Dahl"));
+    assert!(stage.sandbox.pipedrive.merge(&loser.id, &survivor.id));
+    let (gone, into) = (&loser.id, &survivor.id);
+    let event = format!(
+        r#"{{"meta":{{"action":"delete","entity":"person","entity_id":"{gone}","merged_to_id":"{into}"}},"data":null}}"#
+    );
+    let with = |pair: &str| format!("Authorization: Basic {}\r\n", BASE64_STANDARD.encode(pair));
+    let refused = answer(listen, "pipedrive", "", &event);
+    assert!(code(&refused) == 401 && refused.contains("www-authenticate: Basic realm="), "{refused}");
+    assert_eq!(code(&answer(listen, "pipedrive", &with("propsync:the-passwort"), &event)), 401);
+    for _ in 0..2 {
+        assert_eq!(code(&answer(listen, "pipedrive", &with("propsync:the-password"), &event)), 200);
+    }
+    let on = |reference: &ExternalRef| stage.sandbox.propstreet.find(&reference.namespace, &reference.id);
+    stage.until("the survivor is on the contact, minutes before the next poll", || !on(&survivor).is_empty());
+    assert_eq!(on(&survivor), on(&loser));
+
+    run.signal("TERM");
+    let ended = stage.end(run);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(!ended.stderr.contains("the-passw") && !ended.stderr.contains("Greta"), "{ended:?}");
 }
 
 #[test]

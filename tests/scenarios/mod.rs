@@ -15,6 +15,7 @@ mod merges;
 mod outages;
 mod passes;
 mod pipedrive_limits;
+mod pipedrive_merges;
 mod restarts;
 mod salesforce;
 mod salesforce_org;

@@ -14,7 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 
 use crate::crm::hubspot::MARGIN;
-use crate::crm::webhook::{Doorkeeper, Knock, Refused};
+use crate::crm::webhook::{Doorkeeper, Heard, Knock, Refused};
 
 const SIGNATURE: &str = "x-hubspot-signature-v3";
 const TIMESTAMP: &str = "x-hubspot-request-timestamp";
@@ -52,25 +52,25 @@ pub struct Settings {
 /// Knows HubSpot's signature.
 pub(in crate::crm) struct Signature {
     settings: Settings,
-    heard: Mutex<Heard>,
+    calls: Mutex<Calls>,
 }
 
 /// The calls that were let in and are not too old yet, by their time.
 #[derive(Default)]
-struct Heard {
-    calls: BTreeSet<(i64, [u8; 32])>,
+struct Calls {
+    seen: BTreeSet<(i64, [u8; 32])>,
     /// What came at this time or before is no longer remembered, and therefore refused.
     forgotten: i64,
 }
 
 impl Signature {
     pub(in crate::crm) fn new(settings: Settings) -> Self {
-        Self { settings, heard: Mutex::default() }
+        Self { settings, calls: Mutex::default() }
     }
 }
 
 impl Doorkeeper for Signature {
-    fn admit(&self, knock: &Knock<'_>) -> Result<(), Refused> {
+    fn admit(&self, knock: &Knock<'_>) -> Result<Heard, Refused> {
         let header = |name: &str| knock.headers.get(name).and_then(|value| value.to_str().ok());
         let (Some(signature), Some(timestamp)) = (header(SIGNATURE), header(TIMESTAMP)) else {
             return Err(Refused("not signed"));
@@ -94,7 +94,8 @@ impl Doorkeeper for Signature {
         mac.update(timestamp.as_bytes());
         // Compares in constant time.
         mac.verify_slice(&signature).map_err(|_| Refused("wrong signature"))?;
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).note(sent, signature, now)
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).note(sent, signature, now)?;
+        Ok(Heard::default())
     }
 
     fn shown_after(&self) -> Duration {
@@ -102,15 +103,15 @@ impl Doorkeeper for Signature {
     }
 }
 
-impl Heard {
+impl Calls {
     /// Remembers a call for as long as it could be repeated; one that is remembered is a repetition.
     fn note(&mut self, sent: i64, signature: [u8; 32], now: i64) -> Result<(), Refused> {
-        self.calls = self.calls.split_off(&(now - AGE, [0; 32]));
-        if sent <= self.forgotten || !self.calls.insert((sent, signature)) {
+        self.seen = self.seen.split_off(&(now - AGE, [0; 32]));
+        if sent <= self.forgotten || !self.seen.insert((sent, signature)) {
             return Err(Refused("heard before"));
         }
-        if self.calls.len() > REMEMBERED
-            && let Some((oldest, _)) = self.calls.pop_first()
+        if self.seen.len() > REMEMBERED
+            && let Some((oldest, _)) = self.seen.pop_first()
         {
             self.forgotten = oldest;
         }
@@ -185,7 +186,7 @@ mod tests {
             self
         }
 
-        fn comes_to(&self, door: &Signature) -> Result<(), Refused> {
+        fn comes_to(&self, door: &Signature) -> Result<Heard, Refused> {
             let mut headers = HeaderMap::new();
             for (name, value) in [(SIGNATURE, &self.signature), (TIMESTAMP, &self.timestamp)] {
                 value.iter().for_each(|value| drop(headers.insert(name, value.parse().unwrap())));
@@ -202,7 +203,7 @@ mod tests {
 
     #[test]
     fn what_hubspots_own_clients_sign_is_let_in() {
-        assert_eq!(Call::good().comes_to(&door()), Ok(()));
+        assert_eq!(Call::good().comes_to(&door()), Ok(Heard::default()));
     }
 
     #[test]
@@ -234,37 +235,37 @@ mod tests {
             assert_eq!(call.comes_to(&door()), Err(Refused(why)));
         }
         for at in [SENT + AGE, SENT - AGE] {
-            assert_eq!(Call::good().at(at).comes_to(&door()), Ok(()), "five minutes are not too much");
+            assert_eq!(Call::good().at(at).comes_to(&door()), Ok(Heard::default()), "five minutes are not too much");
         }
     }
 
     #[test]
     fn a_call_is_heard_once() {
         let door = door();
-        assert_eq!(Call::good().comes_to(&door), Ok(()));
+        assert_eq!(Call::good().comes_to(&door), Ok(Heard::default()));
         assert_eq!(Call::good().comes_to(&door), Err(Refused("heard before")));
         assert_eq!(Call::good().at(SENT + AGE).comes_to(&door), Err(Refused("heard before")));
         let next = Call::good().signed(SECRET, ADDRESS, SENT + 1);
-        assert_eq!(next.comes_to(&door), Ok(()), "the same body a moment later is another call");
+        assert_eq!(next.comes_to(&door), Ok(Heard::default()), "the same body a moment later is another call");
         // One that came early stays good for longer than five minutes, and is remembered for as long.
         let early = Call::good().signed(SECRET, ADDRESS, SENT + AGE).at(SENT);
-        assert_eq!(early.comes_to(&door), Ok(()));
+        assert_eq!(early.comes_to(&door), Ok(Heard::default()));
         assert_eq!(early.at(SENT + AGE + 1).comes_to(&door), Err(Refused("heard before")));
     }
 
     #[test]
     fn what_is_remembered_has_an_end_and_no_gap() {
-        let mut heard = Heard::default();
+        let mut calls = Calls::default();
         let full = REMEMBERED as i64;
         for n in 1..=full + 10 {
-            assert_eq!(heard.note(SENT + n, [1; 32], SENT), Ok(()));
+            assert_eq!(calls.note(SENT + n, [1; 32], SENT), Ok(()));
         }
-        assert_eq!(heard.calls.len(), REMEMBERED);
+        assert_eq!(calls.seen.len(), REMEMBERED);
         for n in 1..=full + 10 {
-            assert_eq!(heard.note(SENT + n, [1; 32], SENT), Err(Refused("heard before")), "{n}");
+            assert_eq!(calls.note(SENT + n, [1; 32], SENT), Err(Refused("heard before")), "{n}");
         }
-        assert_eq!(heard.note(SENT + AGE + full + 20, [1; 32], SENT + AGE + full + 20), Ok(()));
-        assert_eq!(heard.calls.len(), 1, "what is too old to be repeated is forgotten");
+        assert_eq!(calls.note(SENT + AGE + full + 20, [1; 32], SENT + AGE + full + 20), Ok(()));
+        assert_eq!(calls.seen.len(), 1, "what is too old to be repeated is forgotten");
     }
 
     #[test]
@@ -275,7 +276,7 @@ mod tests {
         for (code, character) in WRITTEN_OUT {
             let call = Call { address: format!("{ADDRESS}?q=%{code}"), ..Call::good() };
             let signed = call.clone().signed(SECRET, &format!("{ADDRESS}?q={character}"), SENT);
-            assert_eq!(signed.comes_to(&door()), Ok(()), "{character}");
+            assert_eq!(signed.comes_to(&door()), Ok(Heard::default()), "{character}");
             let raw = call.clone().signed(SECRET, &call.address, SENT);
             assert_eq!(raw.comes_to(&door()), Err(Refused("wrong signature")), "{character}");
         }

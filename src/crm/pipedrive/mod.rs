@@ -8,8 +8,8 @@
 //!
 //! Where things are. What changed: `changes` (a window), and `touched` (the persons of organizations that did). Everyone:
 //! `everyone` (a backfill, a sweep). By id: `records`, made of rows by `persons`, with `definitions` (what options are
-//! called) and `organizations`. How: `listing` (pages), each at its `place`, `single` (one by its id), `auth`, `limits`
-//! (and what is `affordable`), `company`, `wire` (its JSON).
+//! called) and `organizations`. `webhook` knows Pipedrive's calls. How: `listing` (pages), each at its `place`, `single`
+//! (one by its id), `auth`, `limits` (and what is `affordable`), `company`, `wire` (its JSON).
 
 mod affordable;
 mod auth;
@@ -27,6 +27,7 @@ mod records;
 mod rig;
 mod single;
 mod touched;
+pub mod webhook;
 mod wire;
 
 use std::sync::Arc;
