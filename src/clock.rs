@@ -1,7 +1,9 @@
 //! Time and randomness, as parameters: the system's in production, virtual and seeded in simulation.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use chrono::TimeDelta;
 
 use crate::domain::Timestamp;
 
@@ -14,7 +16,7 @@ enum Source {
     System,
     /// `epoch` plus what tokio's clock (paused in simulation) has moved since.
     Virtual {
-        epoch: Timestamp,
+        epoch: Arc<Mutex<Timestamp>>,
         start: tokio::time::Instant,
     },
 }
@@ -29,7 +31,7 @@ impl Clock {
     /// A clock that starts at `epoch` and follows tokio's time.
     #[must_use]
     pub fn simulated(epoch: Timestamp) -> Self {
-        Self(Source::Virtual { epoch, start: tokio::time::Instant::now() })
+        Self(Source::Virtual { epoch: Arc::new(Mutex::new(epoch)), start: tokio::time::Instant::now() })
     }
 
     /// The instant now.
@@ -38,7 +40,15 @@ impl Clock {
         match &self.0 {
             #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system")]
             Source::System => Timestamp::from(std::time::SystemTime::now()),
-            Source::Virtual { epoch, start } => *epoch + start.elapsed(),
+            Source::Virtual { epoch, start } => *epoch.lock().unwrap_or_else(PoisonError::into_inner) + start.elapsed(),
+        }
+    }
+
+    /// Puts a simulated clock forward or back, as a person does, a time server, or a machine that has slept. Whoever waits
+    /// does not notice: what is waited for goes by the monotonic instant.
+    pub fn put(&self, by: TimeDelta) {
+        if let Source::Virtual { epoch, .. } = &self.0 {
+            *epoch.lock().unwrap_or_else(PoisonError::into_inner) += by;
         }
     }
 
@@ -77,12 +87,12 @@ impl Dice {
     /// A fraction in `0.0..1.0`.
     #[must_use]
     pub fn fraction(&self) -> f64 {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).f64()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).f64()
     }
 
     /// A seed for a machine that draws by itself (a back-off with jitter).
     #[must_use]
     pub fn seed(&self) -> u64 {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).u64(..)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).u64(..)
     }
 }

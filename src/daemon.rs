@@ -13,8 +13,11 @@ use crate::bell::{Door, Receiver};
 use crate::clock::{Clock, Dice};
 use crate::config::tree::Config;
 use crate::domain::pass::{Counts, Outcome};
-use crate::scheduler::{SyncRequest, Turns};
+use crate::scheduler::{SyncRequest, Times, Turns};
 use crate::sync::report::{Silent, SourceReport, Stop};
+
+/// How much later than its schedule a source is synced at most: not every firm should ask its CRM in the same second.
+const LATE: Duration = Duration::from_secs(30);
 
 /// Why the process cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -81,12 +84,13 @@ impl Daemon {
         dice: Dice,
         max_wait: Duration,
     ) -> Result<Self, StartError> {
-        let parts = assembly::assemble(config, network, clock.clone(), dice).await?;
+        let parts = assembly::assemble(config, network, clock.clone(), dice.clone()).await?;
         let (mut turns, mut doors) = (Vec::new(), BTreeMap::new());
         for source in &config.sources {
             let keeper = assembly::doorkeeper(source);
             let shown_after = keeper.as_ref().map_or(Duration::ZERO, |keeper| keeper.shown_after());
-            let turn = Turns::new(&source.name, shown_after, clock.clone());
+            let times = Times { schedule: source.schedule.clone(), late: LATE.mul_f64(dice.fraction()), shown_after };
+            let turn = Turns::new(&source.name, times, clock.clone());
             let door = |keeper| Door::new(keeper, assembly::notebook(&parts, &source.name), turn.bell());
             doors.extend(keeper.map(|keeper| (source.name.clone(), door(keeper))));
             turns.push(turn);

@@ -9,9 +9,11 @@ use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
+use crate::domain::Timestamp;
+use crate::domain::schedule::Schedule;
 
-/// From the beginning of one sync of a source to that of the next, if nobody asks before.
-const EVERY: Duration = Duration::from_secs(5 * 60);
+/// How long it waits at most before it looks at the clock again.
+const GLANCE: Duration = Duration::from_secs(60);
 /// What follows the first request is waited for so long, and served with it: whoever edits one person saves twice.
 const GATHER: Duration = Duration::from_secs(5);
 
@@ -20,7 +22,7 @@ const GATHER: Duration = Duration::from_secs(5);
 pub enum Cause {
     /// The process has just started.
     Start,
-    /// The last one is long enough ago.
+    /// Its schedule has come.
     Due,
     /// Somebody asked.
     Asked,
@@ -55,21 +57,31 @@ impl Bell {
     }
 }
 
-/// The times of one source.
+/// What a source's turns go by.
+#[derive(Debug, Clone)]
+pub struct Times {
+    /// When it is due.
+    pub schedule: Schedule,
+    /// How much later than that its syncs begin.
+    pub late: Duration,
+    /// How old a change must be before a sync can see it.
+    pub shown_after: Duration,
+}
+
+/// The turns of one source.
 #[derive(Debug, Clone)]
 pub struct Turns {
     source: String,
     bell: Bell,
-    /// How old a change must be before a sync can see it.
-    shown_after: Duration,
+    times: Times,
     clock: Clock,
 }
 
 impl Turns {
-    /// Of a source whose changes a sync sees once they are so old.
+    /// Of a source, by these times.
     #[must_use]
-    pub fn new(source: impl Into<String>, shown_after: Duration, clock: Clock) -> Self {
-        Self { source: source.into(), bell: Bell::default(), shown_after, clock }
+    pub fn new(source: impl Into<String>, times: Times, clock: Clock) -> Self {
+        Self { source: source.into(), bell: Bell::default(), times, clock }
     }
 
     /// The bell that asks for this source.
@@ -82,30 +94,48 @@ impl Turns {
     pub async fn keep<Synced: Future<Output = ()>>(&self, sync: impl Fn(SyncRequest) -> Synced) {
         let mut cause = Cause::Start;
         loop {
-            let began = self.clock.instant();
+            let began = self.clock.now();
             let request = SyncRequest { source: self.source.clone(), cause };
             if AssertUnwindSafe(async { sync(request).await }).catch_unwind().await.is_err() {
                 self.tell_of_panic();
             }
-            cause = self.next(began + EVERY).await;
+            cause = self.next(began).await;
         }
     }
 
     /// Waits until a sync is due or somebody asks for one. Who asked while the last one ran has waited until now, and
     /// waits as long as everybody: it may have read past their change already.
-    async fn next(&self, due: tokio::time::Instant) -> Cause {
-        let left = due.saturating_duration_since(self.clock.instant());
+    async fn next(&self, began: Timestamp) -> Cause {
         tokio::select! {
             biased;
             () = self.bell.rung() => {}
-            () = self.clock.sleep(left) => return Cause::Due,
+            () = self.due(began) => return Cause::Due,
         }
         self.clock.sleep(GATHER).await;
         // Whoever has asked by now is served by the sync this one wakes.
         self.bell.hear();
         // Who asks from here on may speak of a change that this sync cannot see yet, and gets one more after it.
-        self.clock.sleep(self.shown_after).await;
+        self.clock.sleep(self.times.shown_after).await;
         Cause::Asked
+    }
+
+    /// Waits until the schedule has come since then, however often. It goes by the clock of the machine and looks at it again
+    /// and again, because a wait does not notice that the machine slept or that its clock was put right.
+    async fn due(&self, mut since: Timestamp) {
+        loop {
+            let now = self.clock.now();
+            // A clock that was put back has that time before it once more.
+            since = since.min(now);
+            match (self.next_after(since) - now).to_std() {
+                Ok(left) if !left.is_zero() => self.clock.sleep(left.min(GLANCE)).await,
+                _ => return,
+            }
+        }
+    }
+
+    fn next_after(&self, at: Timestamp) -> Timestamp {
+        let Times { schedule, late, .. } = &self.times;
+        schedule.next_after(at - *late) + *late
     }
 
     /// A panic's own words are not repeated: they may quote what it stumbled over.
@@ -123,7 +153,10 @@ impl Turns {
 mod tests {
     use std::sync::Mutex;
 
+    use chrono::TimeDelta;
+
     use super::*;
+    use crate::domain::schedule::Zone;
 
     /// Ten seconds, as HubSpot's.
     const SHOWN_AFTER: Duration = Duration::from_secs(10);
@@ -138,8 +171,14 @@ mod tests {
 
     impl Stage {
         fn new() -> Self {
+            Self::by("*/5 * * * *", Duration::ZERO)
+        }
+
+        /// At ten in the morning, with a source of this schedule.
+        fn by(schedule: &str, late: Duration) -> Self {
             let clock = Clock::simulated("2026-11-02T10:00:00Z".parse().unwrap());
-            let turns = Turns::new("hubspot", SHOWN_AFTER, clock.clone());
+            let schedule = Schedule::parse(schedule, Zone::UTC).unwrap();
+            let turns = Turns::new("hubspot", Times { schedule, late, shown_after: SHOWN_AFTER }, clock.clone());
             Self { began: clock.instant(), clock, turns, syncs: Mutex::default() }
         }
 
@@ -171,23 +210,62 @@ mod tests {
     use Cause::{Asked, Due, Start};
 
     #[tokio::test(start_paused = true)]
-    async fn at_the_start_and_then_every_five_minutes() {
+    async fn at_the_start_and_then_as_its_schedule_says() {
         assert_eq!(Stage::new().play(7, &[], 901).await, [(0, Start), (300, Due), (600, Due), (900, Due)]);
-        // One that takes longer than that is followed at once, never run beside another.
+        // One that takes longer than that is followed at once by one for all it missed, never run beside another.
         assert_eq!(Stage::new().play(400, &[], 801).await, [(0, Start), (400, Due), (800, Due)]);
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_was_missed_is_one_sync() {
+        let syncs = Stage::by("* * * * * *", Duration::ZERO).play(1000, &[], 2001).await;
+        assert_eq!(syncs, [(0, Start), (1000, Due), (2000, Due)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_begins_as_late_as_the_others() {
+        let syncs = Stage::by("*/5 * * * *", Duration::from_secs(17)).play(1, &[], 618).await;
+        // The start was late for ten o'clock as well.
+        assert_eq!(syncs, [(0, Start), (17, Due), (317, Due), (617, Due)]);
+        let syncs = Stage::by("* * * * * *", Duration::from_millis(17_500)).play(0, &[], 4).await;
+        assert_eq!(syncs, [(0, Start), (0, Due), (1, Due), (2, Due), (3, Due)]);
+    }
+
+    /// When syncs began, if the clock is put forward by so much after a hundred seconds.
+    async fn put(schedule: &str, by: TimeDelta) -> Vec<(u64, Cause)> {
+        let stage = Stage::by(schedule, Duration::ZERO);
+        let putting = async {
+            stage.clock.sleep(Duration::from_secs(100)).await;
+            stage.clock.put(by);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! { syncs = stage.play(0, &[], 500) => syncs, () = putting => unreachable!() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_machine_that_slept_does_not_sleep_on() {
+        // Two days were slept through, which is one sync, and a minute at most until it is noticed.
+        assert_eq!(put("0 2 * * *", TimeDelta::days(2)).await, [(0, Start), (120, Due)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_put_back_is_not_caught_up_with() {
+        assert_eq!(put("*/5 * * * *", TimeDelta::days(-2)).await, [(0, Start), (300, Due)]);
+        // Within the time since the last sync, nothing comes twice.
+        assert_eq!(put("*/5 * * * *", TimeDelta::seconds(-60)).await, [(0, Start), (360, Due)]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_ring_is_answered_once_what_changed_can_be_seen() {
-        assert_eq!(Stage::new().play(1, &[100], 450).await, [(0, Start), (115, Asked), (415, Due)]);
-        // All within five seconds are one; the five minutes begin anew.
-        assert_eq!(Stage::new().play(1, &[100, 101, 104], 300).await, [(0, Start), (115, Asked)]);
+        assert_eq!(Stage::new().play(1, &[100], 450).await, [(0, Start), (115, Asked), (300, Due)]);
+        // All within five seconds are one.
+        assert_eq!(Stage::new().play(1, &[100, 101, 104], 299).await, [(0, Start), (115, Asked)]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_ring_too_late_for_the_sync_it_wakes_gets_another() {
         // At 115 a poll sees what is older than 105, and the change behind the second ring is not.
-        assert_eq!(Stage::new().play(1, &[100, 108], 300).await, [(0, Start), (115, Asked), (131, Asked)]);
+        assert_eq!(Stage::new().play(1, &[100, 108], 299).await, [(0, Start), (115, Asked), (131, Asked)]);
     }
 
     #[tokio::test(start_paused = true)]

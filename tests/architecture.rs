@@ -20,7 +20,7 @@ const RULES: &[(&str, &[&str], &str)] = &[
     ("sync", &["domain", "mapping", "ledger", "clock"], "the engine knows no CRM, no HTTP, no configuration"),
     ("crm", &["domain", "http", "clock", "sync::source"], "an adapter knows no ledger, no mapping, no Propstreet"),
     ("propstreet", &["domain", "http", "clock", "sync::destination"], "the client knows no CRM, no ledger, no mapping"),
-    ("scheduler", &["clock"], "it says when; what a sync is, it does not know"),
+    ("scheduler", &["clock", "domain"], "it says when; what a sync is, it does not know"),
     ("bell", &["crm::webhook", "scheduler", "clock"], "a call rings a bell: no configuration, no ledger, no engine"),
     (
         "config",

@@ -43,13 +43,21 @@ struct Source<'a> {
     name: &'a str,
     kind: &'a str,
     namespace: &'a str,
+    schedule: String,
+    timezone: &'a str,
 }
 
 fn right(config: &Config) -> Report {
     let sources: Vec<Source<'_>> = config
         .sources
         .iter()
-        .map(|source| Source { name: &source.name, kind: source.kind.as_str(), namespace: &source.namespace })
+        .map(|source| Source {
+            name: &source.name,
+            kind: source.kind.as_str(),
+            namespace: &source.namespace,
+            schedule: source.schedule.to_string(),
+            timezone: source.schedule.zone().as_str(),
+        })
         .collect();
     let names: Vec<&str> = sources.iter().map(|source| source.name).collect();
     let summary =
@@ -136,7 +144,9 @@ mod tests {
               {
                 "kind": "hubspot",
                 "name": "hubspot_se",
-                "namespace": "HubSpot"
+                "namespace": "HubSpot",
+                "schedule": "*/5 * * * *",
+                "timezone": "UTC"
               }
             ]
           },

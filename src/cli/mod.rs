@@ -106,7 +106,7 @@ pub enum Command {
     /// Serve look-alikes of the four APIs on loopback, and write a ready configuration
     #[cfg(feature = "sandbox")]
     Sandbox(sandbox::Sandbox),
-    /// Stay, and sync every source every five minutes and when its CRM calls
+    /// Stay, and sync every source by its schedule and when its CRM calls
     Run(run::Run),
     /// One pass over the sources now, then exit
     Sync(sync::Sync),

@@ -28,7 +28,7 @@ pub struct Run {
     pub max_wait: Duration,
 }
 
-/// Syncs every source at once, then every five minutes and when its CRM calls, until a signal.
+/// Syncs every source at once, then by its schedule and when its CRM calls, until a signal.
 pub async fn run(global: &Global, arguments: &Run) -> Report {
     match stay(global, arguments).await {
         Ok(()) => Report { summary: "ended as asked; what was settled is kept".to_owned(), ..Report::silent("run") },

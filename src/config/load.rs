@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn what_is_not_built_is_refused_as_such() {
         let rest = r#"
-            schedule = "*/5 * * * *"
+            sweep = "daily"
             on_change = "update"
             companies = "link"
             leads = true
@@ -347,7 +347,7 @@ mod tests {
             write_back = { field = "propstreet_id" }
         "#;
         assert_snapshot!(faults(&format!("{PROPSTREET}{HUBSPOT}{rest}")), @r#"
-        p.toml:8:13: sources.hubspot.schedule: `schedule` is planned but not built into this version
+        p.toml:8:13: sources.hubspot.sweep: `sweep` is planned but not built into this version
             fix: remove it
         p.toml:9:25: sources.hubspot.on_change: `on_change = "update"` is planned but not built into this version
             fix: remove it or set "ignore"
@@ -612,6 +612,8 @@ mod tests {
             "on_change",
             "on_delete",
             "guard",
+            "schedule",
+            "timezone",
             "companies",
             "region",
             "leads",

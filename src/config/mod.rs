@@ -10,6 +10,7 @@ pub mod problems;
 pub mod propstreet;
 pub mod rules;
 pub mod salesforce;
+pub mod schedule;
 pub mod secrets;
 pub mod sources;
 pub mod tree;

@@ -5,6 +5,7 @@ use url::Url;
 use crate::config::document::{Section, Word};
 use crate::config::propstreet::{client, secret, url_of};
 use crate::crm::pipedrive::{Auth, Settings};
+use crate::domain::schedule::Schedule;
 use crate::mapping::Mapper;
 
 /// Where logins of apps are made.
@@ -12,7 +13,12 @@ const OAUTH_URL: &str = "https://oauth.pipedrive.com";
 
 /// Reads a source's address, login and own keys. A key at fault is reported and left at its default, which nobody will
 /// see: a configuration with a fault is none.
-pub fn read(section: &Section<'_>, base_url: Option<Url>, _mapper: Option<&Mapper>) -> Option<Settings> {
+pub fn read(
+    section: &Section<'_>,
+    base_url: Option<Url>,
+    schedule: Option<&Schedule>,
+    _mapper: Option<&Mapper>,
+) -> Option<Settings> {
     let auth = section.section("auth").and_then(auth);
     let budget_share = section.number("budget_share", 1..=100);
     let backfill_share = section.number("backfill_share", 1..=100);
@@ -22,6 +28,7 @@ pub fn read(section: &Section<'_>, base_url: Option<Url>, _mapper: Option<&Mappe
         follows_login: !section.has("base_url"),
         budget_share: budget_share.unwrap_or(defaults.budget_share),
         backfill_share,
+        polls_a_day: schedule.map_or(defaults.polls_a_day, Schedule::most_in_a_day),
         ..defaults
     })
 }

@@ -6,16 +6,17 @@ use std::sync::Arc;
 use crate::config::document::{Section, Word};
 use crate::config::propstreet::base_url;
 use crate::config::tree::SourceConfig;
-use crate::config::{hubspot, pipedrive, rules, salesforce, webhooks};
+use crate::config::{hubspot, pipedrive, rules, salesforce, schedule, webhooks};
 use crate::crm;
 use crate::domain::identity::{MAX_NAMESPACE, RefRules};
 use crate::domain::kind::Kind;
+use crate::domain::schedule::Schedule;
 use crate::mapping::Mapper;
 use crate::sync::engine::{FirstRun, OnDelete};
 
 /// Keys of a source that are designed and refused.
-pub(in crate::config) const PLANNED: [&str; 8] =
-    ["schedule", "timezone", "filter", "owner", "clear_empty", "on_filtered", "sweep", "namespace_aliases"];
+pub(in crate::config) const PLANNED: [&str; 6] =
+    ["filter", "owner", "clear_empty", "on_filtered", "sweep", "namespace_aliases"];
 
 /// Those that are built for others so far, and not for this kind.
 const fn planned_for(kind: Kind) -> &'static [&'static str] {
@@ -59,7 +60,8 @@ fn source(section: Section<'_>, namespaces: &mut BTreeMap<String, String>) -> Op
     );
     section.require("auth", "add auth = { kind = … } as config/example.toml shows for this CRM");
     let mapper = kind.and_then(|kind| rules::read(&section, kind));
-    let crm = kind.and_then(|kind| crm(&section, kind, mapper.as_ref()));
+    let schedule = schedule::read(&section, kind);
+    let crm = kind.and_then(|kind| crm(&section, kind, mapper.as_ref(), schedule.as_ref()));
     for key in ["base_url", "region", "map"] {
         section.knows(key);
     }
@@ -86,6 +88,7 @@ fn source(section: Section<'_>, namespaces: &mut BTreeMap<String, String>) -> Op
         first_run: first_run?,
         on_delete: on_delete?,
         guard,
+        schedule: schedule?,
         webhooks,
         mapper: Arc::new(mapper?),
     })
@@ -124,7 +127,12 @@ fn namespace(section: &Section<'_>, name: &str, taken: &mut BTreeMap<String, Str
     Some(namespace)
 }
 
-fn crm(section: &Section<'_>, kind: Kind, mapper: Option<&Mapper>) -> Option<crm::Settings> {
+fn crm(
+    section: &Section<'_>,
+    kind: Kind,
+    mapper: Option<&Mapper>,
+    schedule: Option<&Schedule>,
+) -> Option<crm::Settings> {
     match kind {
         // A login is tied to the firm's own domain.
         Kind::Salesforce => salesforce::read(section, base_url(section, None), mapper).map(crm::Settings::Salesforce),
@@ -134,7 +142,7 @@ fn crm(section: &Section<'_>, kind: Kind, mapper: Option<&Mapper>) -> Option<crm
         }
         Kind::Pipedrive => {
             let base_url = base_url(section, Some("https://api.pipedrive.com"));
-            pipedrive::read(section, base_url, mapper).map(crm::Settings::Pipedrive)
+            pipedrive::read(section, base_url, schedule, mapper).map(crm::Settings::Pipedrive)
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::bell;
 use crate::crm;
 use crate::domain::kind::Kind;
+use crate::domain::schedule::Schedule;
 use crate::mapping::Mapper;
 use crate::propstreet;
 use crate::sync::engine::{FirstRun, OnDelete, Policy};
@@ -45,6 +46,8 @@ pub struct SourceConfig {
     pub on_delete: OnDelete,
     /// How many may go within a day before a person must look.
     pub guard: Option<u32>,
+    /// When `propsync run` syncs it.
+    pub schedule: Schedule,
     /// How its webhooks prove that they are the CRM's, if it has any.
     pub webhooks: Option<crm::Webhooks>,
     /// From its records to contacts.

@@ -20,6 +20,7 @@ pub mod plan;
 pub mod record;
 pub mod redact;
 pub mod same_person;
+pub mod schedule;
 pub mod spending;
 
 /// An instant as every room passes it on: UTC, never read from a clock here.

@@ -72,7 +72,7 @@ fn keys_that_are_unknown_or_not_built() {
     let stage = Stage::new(52, 0);
     stage.edit("region = \"SE\"", "regoin = \"SE\"");
     stage.edit("[ledger]\n", "[ledger]\nbackup = true\n");
-    stage.edit("kind = \"pipedrive\"\n", "kind = \"pipedrive\"\nschedule = \"*/5 * * * *\"\n");
+    stage.edit("kind = \"pipedrive\"\n", "kind = \"pipedrive\"\nsweep = \"daily\"\n");
     assert_snapshot!(refused(&stage, &["sync"]), @"
     2 config_invalid
     error: 3 faults in [folder]/propsync.toml:
@@ -80,7 +80,7 @@ fn keys_that_are_unknown_or_not_built() {
         fix: remove it; known here: path
     [folder]/propsync.toml:14:1: sources.salesforce.regoin: unknown key
         fix: did you mean `region`?
-    [folder]/propsync.toml:25:1: sources.pipedrive.schedule: `schedule` is planned but not built into this version
+    [folder]/propsync.toml:25:1: sources.pipedrive.sweep: `sweep` is planned but not built into this version
         fix: remove it
         fix: correct the faults listed above, then try again: propsync config check
     ");

@@ -163,6 +163,26 @@ fn it_hears_from_pipedrive_who_was_merged_into_whom() {
 }
 
 #[test]
+fn it_syncs_by_its_schedule() {
+    let stage = Stage::new(74, 3);
+    stage.edit(
+        "kind = \"salesforce\"\n",
+        "kind = \"salesforce\"\nschedule = \"* * * * * *\"\ntimezone = \"Asia/Tokyo\"\n",
+    );
+    let run = stage.start(&["run"]);
+    stage.until("everyone is there", || stage.sandbox.check().is_clean());
+    let polls = || {
+        stage.asked::<i64>(
+            "SELECT count(*) FROM passes WHERE source = 'salesforce' AND kind = 'poll' AND ended IS NOT NULL",
+        )
+    };
+    // The start's own polls once at most; by the default the next would be minutes away.
+    stage.until("it has polled three times", || polls() >= 3);
+    run.signal("TERM");
+    assert_eq!(stage.end(run).code, Some(0));
+}
+
+#[test]
 fn it_holds_the_ledger_until_it_ends() {
     let stage = Stage::new(72, 20);
     let hangs = Rule::new(Fault::Delay(Duration::from_secs(60))).on(Method::POST).path(CONTACTS);

@@ -28,14 +28,14 @@ async fn live(firm: &Firm, network: &dyn Network, story: impl Future<Output = ()
 }
 
 #[test]
-fn everyone_is_synced_at_the_start_and_again_every_five_minutes() {
+fn everyone_is_synced_at_the_start_and_again_when_due() {
     in_virtual_time(async {
         let firm = Firm::new(91, |settings| settings.contacts = 60);
         let story = async {
             firm.wait(4 * MINUTE).await;
             assert!(firm.sandbox.check().is_clean(), "the first sync of each source is made at once");
             firm.sandbox.change(20);
-            firm.wait(10 * MINUTE).await;
+            firm.wait(21 * MINUTE).await;
             let report = firm.sandbox.check();
             assert!(report.is_clean(), "what changed is there with one of the next two: {report:?}");
         };
@@ -52,7 +52,7 @@ fn a_source_that_is_down_holds_up_no_other() {
         let story = async {
             for n in 0..4 {
                 let reference = firm.sandbox.plant(Crm::Pipedrive, &person("Anna", &format!("Berg{n}"), ""));
-                firm.wait(6 * MINUTE).await;
+                firm.wait(11 * MINUTE).await;
                 assert_eq!(firm.ending(&reference).await, "created", "{n}");
             }
             let late = firm.sandbox.plant(Crm::HubSpot, &person("Bo", "Ek", "bo@ek.example"));
