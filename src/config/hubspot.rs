@@ -17,6 +17,7 @@ const WRITE_BACK: Naming = Naming {
             && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
             && !name.starts_with("hs_")
     },
+    read_as: str::to_owned,
     unfit: "is not the internal name of a property of your own",
     remedy: "make a property of contacts for it and write its internal name, such as propstreet_contact_id",
 };

@@ -344,7 +344,7 @@ mod tests {
             kind = "pipedrive"
             first_run = "from_now"
             auth = { kind = "api_token", token = "t" }
-            write_back = { field = "propstreet_id" }
+            companies = "link"
         "#;
         assert_snapshot!(faults(&format!("{PROPSTREET}{HUBSPOT}{rest}")), @r#"
         p.toml:8:13: sources.hubspot.sweep: `sweep` is planned but not built into this version
@@ -363,8 +363,8 @@ mod tests {
             fix: remove it
         p.toml:21:13: sources.sf.owner: `owner` is planned but not built into this version
             fix: remove it
-        p.toml:26:13: sources.pd.write_back: `write_back` is planned but not built into this version
-            fix: remove it
+        p.toml:26:25: sources.pd.companies: `companies = "link"` is planned but not built into this version
+            fix: remove it or set "off"
         "#);
     }
 
@@ -578,12 +578,13 @@ mod tests {
     }
 
     const EXAMPLE: &str = include_str!("../../config/example.toml");
-    const EXAMPLE_SECRETS: [(&str, &str); 5] = [
+    const EXAMPLE_SECRETS: [(&str, &str); 6] = [
         ("PROPSTREET_SECRET", "a"),
         ("SALESFORCE_SECRET", "b"),
         ("HUBSPOT_TOKEN", "c"),
         ("HUBSPOT_APP_SECRET", "d"),
         ("PIPEDRIVE_TOKEN", "e"),
+        ("PIPEDRIVE_WEBHOOK_PASSWORD", "f"),
     ];
 
     #[test]

@@ -4,6 +4,7 @@ use url::Url;
 
 use crate::config::document::{Section, Word};
 use crate::config::propstreet::{client, secret, url_of};
+use crate::config::write_back::{self, Naming};
 use crate::crm::pipedrive::{Auth, Settings};
 use crate::domain::schedule::Schedule;
 use crate::mapping::Mapper;
@@ -11,17 +12,28 @@ use crate::mapping::Mapper;
 /// Where logins of apps are made.
 const OAUTH_URL: &str = "https://oauth.pipedrive.com";
 
+/// A custom field of persons, by its key or by the name people gave it. Whether there is one, and whether it takes text, is
+/// asked of Pipedrive before anything is read.
+const WRITE_BACK: Naming = Naming {
+    example: "dcf558aac1ae4e8c4f849ba5e668430d8df9be12",
+    fits: |name| !name.trim().is_empty() && !name.contains("custom_fields.") && !name.chars().any(char::is_control),
+    read_as: |name| format!("custom_fields.{name}"),
+    unfit: "is not the key or the name of a custom field of persons",
+    remedy: "make a text field for it and write its key alone, such as dcf558aac1ae4e8c4f849ba5e668430d8df9be12",
+};
+
 /// Reads a source's address, login and own keys. A key at fault is reported and left at its default, which nobody will
 /// see: a configuration with a fault is none.
 pub fn read(
     section: &Section<'_>,
     base_url: Option<Url>,
     schedule: Option<&Schedule>,
-    _mapper: Option<&Mapper>,
+    mapper: Option<&Mapper>,
 ) -> Option<Settings> {
     let auth = section.section("auth").and_then(auth);
     let budget_share = section.number("budget_share", 1..=100);
     let backfill_share = section.number("backfill_share", 1..=100);
+    let write_back = write_back::read(section, &WRITE_BACK, mapper);
     let defaults = Settings::new(base_url?, auth?);
     Some(Settings {
         // An address that somebody wrote is a proxy's, or meant.
@@ -29,6 +41,7 @@ pub fn read(
         budget_share: budget_share.unwrap_or(defaults.budget_share),
         backfill_share,
         polls_a_day: schedule.map_or(defaults.polls_a_day, Schedule::most_in_a_day),
+        write_back,
         ..defaults
     })
 }
@@ -152,5 +165,21 @@ mod tests {
         assert!(!settings(APP, "base_url = \"https://proxy.example\"\n", &[]).follows_login);
         let variables = [("PROPSYNC__SOURCES__PD__BASE_URL", "https://proxy.example")];
         assert!(!settings(APP, "", &variables).follows_login);
+    }
+
+    #[test]
+    fn ids_are_written_back_only_into_a_field_that_the_map_does_not_read() {
+        let into = |name: &str| format!("write_back = {{ field = \"{name}\" }}\n");
+        assert_eq!(settings(TOKEN, "", &[]).write_back, None);
+        for name in ["dcf558aac1ae4e8c4f849ba5e668430d8df9be12", "Propstreet id (don't touch)"] {
+            assert_eq!(settings(TOKEN, &into(name), &[]).write_back.as_deref(), Some(name));
+        }
+        for name in ["", " ", "custom_fields.dcf558aac1ae4e8c4f849ba5e668430d8df9be12"] {
+            let told = faults(TOKEN, &into(name));
+            assert!(told.contains("write_back.field"), "{name}: {told}");
+        }
+        let told =
+            faults(TOKEN, &format!("{}map.strategy = {{ from = \"custom_fields.strategy\" }}\n", into("Strategy")));
+        assert!(told.contains("sources.pd.write_back.field: is read by the map too"), "{told}");
     }
 }

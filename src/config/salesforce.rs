@@ -103,6 +103,7 @@ const WRITE_BACK: Naming = Naming {
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
             && name.to_ascii_lowercase().ends_with("__c")
     },
+    read_as: str::to_owned,
     unfit: "is not the API name of a custom field of Contact",
     remedy: "make a text field for it and write its API name alone, such as Propstreet_Contact_Id__c",
 };

@@ -18,14 +18,6 @@ use crate::sync::engine::{FirstRun, OnDelete};
 pub(in crate::config) const PLANNED: [&str; 6] =
     ["filter", "owner", "clear_empty", "on_filtered", "sweep", "namespace_aliases"];
 
-/// Those that are built for others so far, and not for this kind.
-const fn planned_for(kind: Kind) -> &'static [&'static str] {
-    match kind {
-        Kind::Salesforce | Kind::HubSpot => &[],
-        Kind::Pipedrive => &["write_back"],
-    }
-}
-
 /// Far above any firm's people.
 const MOST_PEOPLE: u32 = 10_000_000;
 
@@ -187,7 +179,7 @@ fn close(section: Section<'_>, kind: Option<Kind>) {
         section.knows(key);
         section.fault(key, &format!("`{key}` is for sources of kind \"salesforce\" alone"), "remove it");
     }
-    section.close(&[&PLANNED, planned_for(kind)].concat());
+    section.close(&PLANNED);
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ pub struct Naming {
     pub example: &'static str,
     /// Whether a name can be one.
     pub fits: fn(&str) -> bool,
+    /// What a rule writes to read it.
+    pub read_as: fn(&str) -> String,
     /// What is wrong with one that cannot.
     pub unfit: &'static str,
     /// What to do about it.
@@ -22,7 +24,10 @@ pub fn read(source: &Section<'_>, naming: &Naming, mapper: Option<&Mapper>) -> O
     let section = source.section("write_back")?;
     section.require(KEY, &format!("name it: write_back = {{ field = \"{}\" }}", naming.example));
     let field = section.text(KEY);
-    let is_read = |field: &str| mapper.is_some_and(|m| m.fields().iter().any(|read| read.eq_ignore_ascii_case(field)));
+    let is_read = |field: &str| {
+        let as_read = (naming.read_as)(field);
+        mapper.is_some_and(|mapper| mapper.fields().iter().any(|read| read.eq_ignore_ascii_case(&as_read)))
+    };
     let fault = field.and_then(|field| match field {
         _ if !(naming.fits)(field) => Some((naming.unfit, naming.remedy)),
         _ if is_read(field) => Some((

@@ -86,6 +86,21 @@ impl Budget {
         Some((part, words))
     }
 
+    /// Fails unless more than this is left of what the source may use day by day, for what can wait until it is.
+    pub(super) fn spares(&self, reserve: u64) -> Result<(), Trouble> {
+        let day = self.day();
+        let Some((part, sum, key)) = self.part(day.account, Purse::Everyday) else { return Ok(()) };
+        let (used, Owner { crm, unit, .. }) = (day.used.everyday.units, self.owner);
+        if used + reserve < part {
+            return Ok(());
+        }
+        let cause = format!(
+            "what is left of this source's share of {crm}'s {unit} is kept for reading: {used} used within a day and {reserve} \
+             kept, where {sum}; it goes on by itself as the day rolls on, or raise {key}"
+        );
+        Err(Trouble::NotSent { cause, retry_after: Some(LATER) })
+    }
+
     /// One purse's part of the day: how much, the sum in words, and the key that gives it more.
     fn part(&self, account: Option<u64>, purse: Purse) -> Option<(u64, String, &'static str)> {
         let (whole, named) = match account {
@@ -119,8 +134,9 @@ impl Allowance for Budget {
                 (Purse::Everyday, Purse::Backfill) => ", or give the backfill a share of its own with backfill_share",
                 _ => "",
             };
+            let next = if units > 1 { format!(", and the next call costs {units}") } else { String::new() };
             let cause = format!(
-                "this source's share of {crm}'s {unit} is used up: {used} within a day, where {sum}; it goes on by \
+                "this source's share of {crm}'s {unit} is used up: {used} within a day{next}, where {sum}; it goes on by \
                  itself as the day rolls on{back}, or raise {key}{own}"
             );
             return Err(Trouble::NotSent { cause, retry_after: Some(LATER) });
@@ -161,6 +177,18 @@ mod tests {
     fn refused(result: Result<(), Trouble>) -> String {
         let Err(Trouble::NotSent { cause, retry_after: Some(LATER) }) = result else { panic!("one too many") };
         cause
+    }
+
+    #[test]
+    fn what_can_wait_waits_for_what_is_kept() {
+        let budget = budget(20);
+        budget.spares(u64::MAX / 2).unwrap();
+        budget.learn(&saying("5000"));
+        budget.used(Spending::everyday(699));
+        budget.spares(300).unwrap();
+        let words = refused(budget.spares(301));
+        assert!(words.contains("kept for reading: 699 used within a day and 301 kept"), "{words}");
+        take(&budget).unwrap();
     }
 
     #[test]

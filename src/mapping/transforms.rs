@@ -154,22 +154,38 @@ pub fn country(text: &str) -> String {
     }
 }
 
-/// Names beyond the standard's own, by folded words: the Nordic languages, German, and daily English.
-const COUNTRY_ALIASES: [(&str, &[&str]); 24] = [
-    ("SE", &["sverige", "ruotsi", "schweden"]),
-    ("NO", &["norge", "noreg", "norja", "norwegen"]),
-    ("DK", &["danmark", "tanska", "danemark"]),
-    ("FI", &["suomi"]),
-    ("IS", &["island", "ísland", "islanti"]),
-    ("FO", &["färöarna", "færøerne", "færøyene"]),
-    ("GL", &["grönland", "grønland"]),
+/// Names beyond the standard's own, by folded words: those that people and geocoders write in Danish, German, English,
+/// Finnish, French, Norwegian and Swedish. A CRM may show an address in the language of whoever typed it.
+const COUNTRY_ALIASES: [(&str, &[&str]); 25] = [
+    ("SE", &["sverige", "ruotsi", "schweden", "suède"]),
+    ("NO", &["norge", "noreg", "norja", "norwegen", "norvège"]),
+    ("DK", &["danmark", "tanska", "dänemark", "danemark"]),
+    ("FI", &["suomi", "finnland", "finlande"]),
+    ("IS", &["island", "ísland", "islanti", "islande"]),
+    ("FO", &["färöarna", "færøerne", "færøyene", "färöer", "färsaaret"]),
+    ("GL", &["grönland", "grønland", "grönlanti"]),
     ("AX", &["åland", "ahvenanmaa"]),
-    ("DE", &["tyskland", "deutschland", "saksa"]),
-    ("NL", &["netherlands", "the netherlands", "holland", "nederländerna", "nederland", "nederlandene", "alankomaat"]),
+    ("DE", &["tyskland", "deutschland", "saksa", "allemagne"]),
+    (
+        "NL",
+        &[
+            "netherlands",
+            "the netherlands",
+            "holland",
+            "nederländerna",
+            "nederland",
+            "nederlandene",
+            "niederlande",
+            "alankomaat",
+            "hollanti",
+            "pays-bas",
+        ],
+    ),
     (
         "GB",
         &[
             "uk",
+            "u.k.",
             "united kingdom",
             "great britain",
             "england",
@@ -177,22 +193,49 @@ const COUNTRY_ALIASES: [(&str, &[&str]); 24] = [
             "wales",
             "storbritannien",
             "storbritannia",
+            "förenade kungariket",
+            "det forenede kongerige",
+            "det forente kongerike",
             "iso-britannia",
+            "yhdistynyt kuningaskunta",
+            "großbritannien",
+            "vereinigtes königreich",
+            "royaume-uni",
+            "grande-bretagne",
         ],
     ),
-    ("US", &["usa", "united states", "u.s.a.", "u.s.", "america", "amerika", "yhdysvallat"]),
-    ("PL", &["polen", "puola"]),
-    ("EE", &["estland", "eesti", "viro"]),
-    ("LV", &["lettland", "letland", "latvija"]),
-    ("LT", &["litauen", "lietuva", "liettua"]),
+    (
+        "US",
+        &[
+            "usa",
+            "united states",
+            "u.s.a.",
+            "u.s.",
+            "america",
+            "amerika",
+            "yhdysvallat",
+            "förenta staterna",
+            "de forenede stater",
+            "de forente stater",
+            "vereinigte staaten",
+            "vereinigte staaten von amerika",
+            "états-unis",
+            "états-unis d'amérique",
+        ],
+    ),
+    ("PL", &["polen", "puola", "pologne", "polska"]),
+    ("EE", &["estland", "eesti", "viro", "estonie"]),
+    ("LV", &["lettland", "letland", "latvija", "lettonie"]),
+    ("LT", &["litauen", "lietuva", "liettua", "lituanie"]),
     ("FR", &["frankrike", "frankrig", "frankreich", "ranska"]),
-    ("ES", &["spanien", "spania", "espanja", "españa"]),
-    ("IT", &["italien", "italia"]),
-    ("BE", &["belgien", "belgia"]),
-    ("AT", &["österrike", "østerrike", "østrig", "österreich", "itävalta"]),
-    ("CH", &["schweiz", "sveits", "sveitsi"]),
-    ("IE", &["irland", "irlanti"]),
-    ("CZ", &["czech republic", "tjeckien", "tjekkia", "tjekkiet"]),
+    ("ES", &["spanien", "spania", "espanja", "españa", "espagne"]),
+    ("IT", &["italien", "italia", "italie"]),
+    ("BE", &["belgien", "belgia", "belgique", "belgië"]),
+    ("AT", &["österrike", "østerrike", "østrig", "österreich", "itävalta", "autriche"]),
+    ("CH", &["schweiz", "sveits", "sveitsi", "suisse"]),
+    ("IE", &["irland", "irlanti", "irlande"]),
+    ("LU", &["luxemburg"]),
+    ("CZ", &["czech republic", "tjeckien", "tjekkia", "tjekkiet", "tsjekkia", "tschechien", "tšekki", "tchéquie"]),
 ];
 
 static COUNTRIES: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
@@ -346,6 +389,41 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(country(given), expected, "{given:?}");
+        }
+    }
+
+    /// As a geocoder shows the country of an address, in the language of whoever typed it.
+    #[test]
+    fn countries_are_read_in_the_languages_of_the_neighbours() {
+        // Danish, German, English, Finnish, French, Norwegian, Swedish.
+        for (code, names) in [
+            ("SE", ["Sverige", "Schweden", "Sweden", "Ruotsi", "Suède", "Sverige", "Sverige"]),
+            ("NO", ["Norge", "Norwegen", "Norway", "Norja", "Norvège", "Norge", "Norge"]),
+            ("DK", ["Danmark", "Dänemark", "Denmark", "Tanska", "Danemark", "Danmark", "Danmark"]),
+            ("FI", ["Finland", "Finnland", "Finland", "Suomi", "Finlande", "Finland", "Finland"]),
+            ("IS", ["Island", "Island", "Iceland", "Islanti", "Islande", "Island", "Island"]),
+            ("DE", ["Tyskland", "Deutschland", "Germany", "Saksa", "Allemagne", "Tyskland", "Tyskland"]),
+            ("PL", ["Polen", "Polen", "Poland", "Puola", "Pologne", "Polen", "Polen"]),
+            (
+                "GB",
+                [
+                    "Storbritannien",
+                    "Vereinigtes Königreich",
+                    "United Kingdom",
+                    "Yhdistynyt kuningaskunta",
+                    "Royaume-Uni",
+                    "Storbritannia",
+                    "Storbritannien",
+                ],
+            ),
+            ("US", ["USA", "Vereinigte Staaten", "United States", "Yhdysvallat", "États-Unis", "USA", "USA"]),
+            ("NL", ["Holland", "Niederlande", "Netherlands", "Alankomaat", "Pays-Bas", "Nederland", "Nederländerna"]),
+            ("FR", ["Frankrig", "Frankreich", "France", "Ranska", "France", "Frankrike", "Frankrike"]),
+            ("ES", ["Spanien", "Spanien", "Spain", "Espanja", "Espagne", "Spania", "Spanien"]),
+        ] {
+            for name in names {
+                assert_eq!(country(name), code, "{name}");
+            }
         }
     }
 

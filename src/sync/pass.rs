@@ -156,12 +156,13 @@ impl<'a> Pass<'a> {
     /// Behind a page that is settled: moves the cursor on, if more pages follow, and marks whom a sweep has met.
     async fn keep_place(&self, to: Option<Cursor>, sweep: Option<Timestamp>, met: Vec<RefKey>) -> Result<(), Stop> {
         let (ledger, source) = (&self.desk.engine.ledger, &self.desk.source.name);
-        Ok(match (to, sweep) {
+        match (to, sweep) {
             (Some(to), Some(sweep)) => ledger.move_sweep(source, to, sweep, met).await?,
             (Some(to), None) => ledger.move_cursor(source, self.kind, to).await?,
             (None, Some(sweep)) => ledger.meet(sweep, met).await?,
             (None, None) => {}
-        })
+        }
+        Ok(())
     }
 
     async fn page(&self, listing: &Listing) -> Result<Page, Stop> {

@@ -131,34 +131,39 @@ impl<'a> Sync<'a> {
         }
     }
 
-    /// Backfill if one is owed, then what is due again, then what changed, then the trail and a sweep if they are due. A
-    /// backfill that has to wait for its part of a day keeps nobody from hearing of changes; a sweep would do its work for
-    /// it, at the expense of the polls.
+    /// Backfill if one is owed, and then the rest. A backfill that has to wait for its part of a day keeps nobody from
+    /// hearing of changes.
     async fn passes(&mut self) -> Result<(), Stop> {
         self.upkeep.tell_spent().await?;
         self.admit().await?;
         self.upkeep.write_backs.open().await?;
         let (engine, source) = (self.engine, self.source);
         engine.ledger.read_under(&source.name, source.mapper.version(), engine.clock.now()).await?;
+        match self.first_run().await {
+            Ok(floor) => self.go_on(floor, true).await,
+            // A sweep would do the backfill's work, at the expense of the polls.
+            Err(waits @ Stop::Crm(Trouble::NotSent { retry_after: Some(_), .. })) => {
+                match self.go_on(None, false).await {
+                    Ok(()) | Err(Stop::Crm(Trouble::NotSent { .. })) => Err(waits),
+                    worse => worse,
+                }
+            }
+            Err(stop) => Err(stop),
+        }
+    }
 
-        let (floor, waits) = match self.first_run().await {
-            Ok(floor) => (floor, None),
-            Err(stop @ Stop::Crm(Trouble::NotSent { retry_after: Some(_), .. })) => (None, Some(stop)),
-            Err(stop) => return Err(stop),
-        };
+    /// What is due again, then what changed, then the trail and a sweep if they are due.
+    async fn go_on(&mut self, floor: Option<Timestamp>, sweeps: bool) -> Result<(), Stop> {
         self.pass(PassKind::Retry, Listing::Due, self.bound().await?).await?;
         let polled = match self.poll(floor).await {
             Ok(()) => self.trail(floor).await,
             stopped => stopped,
         };
-        if let Some(stop) = waits {
-            return polled.and(Err(stop));
-        }
         let swept = match &polled {
             // A listing by time that answers, and cannot be trusted, must not keep the one of everyone from finding
             // what it misses.
-            Ok(()) | Err(Stop::Crm(Trouble::Ambiguous(_) | Trouble::Protocol(_))) => self.sweep(floor).await,
-            Err(_) => Ok(()),
+            Ok(()) | Err(Stop::Crm(Trouble::Ambiguous(_) | Trouble::Protocol(_))) if sweeps => self.sweep(floor).await,
+            _ => Ok(()),
         };
         polled.and(swept)
     }

@@ -16,6 +16,7 @@ mod outages;
 mod passes;
 mod pipedrive_limits;
 mod pipedrive_merges;
+mod pipedrive_reading;
 mod restarts;
 mod salesforce;
 mod salesforce_org;

@@ -15,7 +15,7 @@ use propsync::domain::record::{Account, Departed, Page, Record, Resume, Sighting
 use propsync::sandbox::people::Person;
 use propsync::sandbox::propstreet::contact::ExternalRef;
 use propsync::sync::engine::Source;
-use propsync::sync::source::{ContactSource, Detail};
+use propsync::sync::source::{Confirmed, ContactSource, Detail};
 use serde_json::{Map, Value};
 
 use crate::support::Firm;
@@ -38,12 +38,23 @@ pub struct Book {
     requests: AtomicU64,
     /// Rows a page of a sweep.
     pub page: usize,
+    /// Whether it says of who is hidden, asked one by one, that they are not gone.
+    pub tells_hidden: bool,
+    /// Ids that were asked for.
+    pub fetched: Mutex<Vec<String>>,
 }
 
 impl Book {
     pub fn new(firm: &Firm) -> Arc<Self> {
         let requests = AtomicU64::new(0);
-        Arc::new(Self { clock: firm.clock.clone(), entries: Mutex::default(), requests, page: 1000 })
+        Arc::new(Self {
+            clock: firm.clock.clone(),
+            entries: Mutex::default(),
+            requests,
+            page: 1000,
+            tells_hidden: false,
+            fetched: Mutex::default(),
+        })
     }
 
     /// The program with this book in place of its CRMs, under the name of salesforce.
@@ -195,10 +206,19 @@ impl ContactSource for Book {
     fn fetch(&self, ids: Vec<String>) -> BoxFuture<'_, Result<Vec<Record>, Trouble>> {
         Box::pin(async move {
             tokio::task::yield_now().await;
+            self.fetched.lock().expect("a list").extend(ids.iter().cloned());
             let entries = self.entries();
             let found = ids.iter().filter_map(|id| Some((id, entries.get(id)?)));
             let living = found.filter(|(_, entry)| !entry.deleted && !entry.hidden);
             Ok(living.map(|(id, entry)| record(id, entry, Vec::new())).collect())
+        })
+    }
+
+    fn confirm_gone(&self, ids: Vec<String>) -> BoxFuture<'_, Result<Confirmed, Trouble>> {
+        Box::pin(async move {
+            let entries = self.entries();
+            let is_gone = |id: &String| entries.get(id).is_none_or(|entry| entry.deleted || !self.tells_hidden);
+            Ok(Confirmed { gone: ids.into_iter().filter(is_gone).collect(), shown: Vec::new() })
         })
     }
 

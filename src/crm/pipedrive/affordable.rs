@@ -36,7 +36,8 @@ impl Day {
         times(self.organizations, ORGANIZATIONS_A_DAY) + times(self.definitions, DEFINITIONS_A_DAY)
     }
 
-    fn tokens(self) -> u64 {
+    /// What it costs.
+    pub(super) fn tokens(self) -> u64 {
         self.polls * LIST + self.besides()
     }
 

@@ -23,7 +23,7 @@ const CUSTOM_KEYS: usize = 15;
 impl Pipedrive {
     /// One page of those changed in the window.
     pub(super) async fn window(&self, window: Window, resume: Option<Resume>) -> Result<Page, Trouble> {
-        let query = changed(window, list(&self.wanted.sent));
+        let query = changed(window, list(&self.sent().await?));
         let (mut rows, next) = self.walk(PERSONS, &query, Place::parse(resume)).await?;
         demand_within(window, &rows)?;
         let departed = wire::tombstones(&mut rows)?;

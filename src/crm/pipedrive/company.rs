@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::crm::pipedrive::{Pipedrive, changes, no_such_field, wire};
+use crate::crm::pipedrive::{Pipedrive, changes, wire};
 use crate::crm::request;
 use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
@@ -20,9 +20,6 @@ pub(super) const MARGIN: Duration = Duration::from_secs(10);
 impl Pipedrive {
     /// The company's id, asked for once.
     pub(super) async fn company(&self) -> Result<&str, Trouble> {
-        if let Some(field) = self.wanted.unknown() {
-            return Err(no_such_field(field));
-        }
         self.company.get_or_try_init(|| self.read_company()).await.map(String::as_str)
     }
 

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use crate::crm::pipedrive::listing::PERSONS;
 use crate::crm::pipedrive::organizations::Freshness;
 use crate::crm::pipedrive::place::Place;
-use crate::crm::pipedrive::wire::{self, Options, Row};
+use crate::crm::pipedrive::wire::{self, Fields, Row};
 use crate::crm::pipedrive::{Pipedrive, changes};
 use crate::domain::failure::Trouble;
 use crate::domain::record::{Page, Resume, Sighting};
@@ -19,9 +19,10 @@ use crate::sync::source::Detail;
 impl Pipedrive {
     /// One page of everyone.
     pub(super) async fn list(&self, detail: Detail, resume: Option<Resume>) -> Result<Page, Trouble> {
-        let query = changes::everyone(&self.wanted.sent);
+        let query = changes::everyone(&self.sent().await?);
         let (mut rows, next) = self.walk(PERSONS, &query, Place::parse(resume)).await?;
         let departed = wire::tombstones(&mut rows)?;
+        // The list carries whole persons; only their organizations would cost requests.
         let sightings = if detail == Detail::Records {
             self.sightings(rows, Freshness::Lately).await?
         } else if self.wanted.organization.is_empty() {
@@ -35,7 +36,7 @@ impl Pipedrive {
 
     /// These rows with their records, and without a stamp where labels or options stand in them.
     async fn looked_at(&self, rows: Vec<Row>) -> Result<Vec<Sighting>, Trouble> {
-        let has_options = |row: &&Row| self.wanted.unexplained(std::slice::from_ref(*row), &Options::new());
+        let has_options = |row: &&Row| self.wanted.persons.unexplained(&[*row], &Fields::new());
         let unstamped: HashSet<String> = rows.iter().filter(has_options).map(wire::id).collect::<Result<_, _>>()?;
         let mut sightings = self.sightings(rows, Freshness::Lately).await?;
         for sighting in &mut sightings {

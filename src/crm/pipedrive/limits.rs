@@ -272,6 +272,7 @@ mod tests {
             (429, vec![("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1")], "", retry(1)),
             (429, vec![("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "0")], "", retry(1)),
             (429, vec![("x-ratelimit-reset", "1778840900")], "", retry(10)),
+            (429, vec![("x-ratelimit-reset", "18446744073709551615")], "", retry(10)),
             (429, vec![("retry-after", "45"), ("x-ratelimit-reset", "2")], "", retry(45)),
             (429, vec![("x-ratelimit-remaining", "0"), ("x-daily-ratelimit-token-remaining", "9000")], "", retry(2)),
             (429, vec![("x-ratelimit-remaining", "7"), ("x-daily-ratelimit-token-remaining", "9000")], "", retry(2)),

@@ -3,20 +3,23 @@
 //! A mapping rule reads `name` (the master), `first_name`, `last_name`, `job_title`; `email` and `phone` (the primary
 //! value that is not blank), `emails` and `phones` (all of them); `labels` (as people read them, a list); `org.name`,
 //! `org.country` (a display name, not a code) and other fields of the organization as `org.NAME`; custom fields as
-//! `custom_fields.KEY` with the 40-character key (`org.custom_fields.KEY`): money, times, ranges and addresses as their
-//! value, a person's options by their labels.
+//! `custom_fields.KEY` with the 40-character key, or by a name that only one field has (`org.custom_fields.KEY`): options
+//! by their labels, money, times, ranges and addresses as their value, with a part after a dot.
 //!
 //! Where things are. What changed: `changes` (a window), and `touched` (the persons of organizations that did). Everyone:
-//! `everyone` (a backfill, a sweep). By id: `records`, made of rows by `persons`, with `definitions` (what options are
-//! called) and `organizations`. `webhook` knows Pipedrive's calls. How: `listing` (pages), each at its `place`, `single`
-//! (one by its id), `auth`, `limits` (and what is `affordable`), `company`, `wire` (its JSON).
+//! `everyone` (a backfill, a sweep). By id: `records`, made of rows by `persons`, with `definitions` (which fields there
+//! are, and what options are called) and `organizations`. What the map reads: `wanted`, and `custom` (which field a name
+//! means). Before all: `inspection`. Back: `writing`. `webhook` knows Pipedrive's calls. How: `listing` (pages), each at
+//! its `place`, `single` (one by its id), `auth`, `limits` (and what is `affordable`), `company`, `wire` (its JSON).
 
 mod affordable;
 mod auth;
 mod changes;
 mod company;
+mod custom;
 mod definitions;
 mod everyone;
+mod inspection;
 mod limits;
 mod listing;
 mod organizations;
@@ -27,8 +30,10 @@ mod records;
 mod rig;
 mod single;
 mod touched;
+mod wanted;
 pub mod webhook;
 mod wire;
+mod writing;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -43,7 +48,6 @@ use crate::clock::{Clock, Dice};
 use crate::crm;
 use crate::crm::budget::{Budget, Shares};
 use crate::crm::pipedrive::auth::Door;
-use crate::crm::pipedrive::persons::Wanted;
 use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
 use crate::domain::finding::Finding;
@@ -54,7 +58,7 @@ use crate::http::pacer::PacerSettings;
 use crate::http::refresh::Keeper;
 use crate::http::token::{Token, Tokens};
 use crate::http::transport::{Request, Response};
-use crate::sync::source::{Confirmed, ContactSource, Detail, Trail};
+use crate::sync::source::{Confirmed, ContactSource, Detail, PropstreetIdField, Trail};
 
 pub use crate::crm::pipedrive::auth::Auth;
 
@@ -77,6 +81,8 @@ pub struct Settings {
     pub follows_login: bool,
     /// How to log in.
     pub auth: Auth,
+    /// The custom field that gets Propstreet's ids, by its key or its name.
+    pub write_back: Option<String>,
     /// The share of the company's daily tokens that this source may use, in percent.
     pub budget_share: u32,
     /// The share that a backfill may use besides; `None` has it within the other.
@@ -89,7 +95,15 @@ impl Settings {
     /// With everything else at its default.
     #[must_use]
     pub fn new(base_url: Url, auth: Auth) -> Self {
-        Self { base_url, follows_login: false, auth, budget_share: 20, backfill_share: None, polls_a_day: 144 }
+        Self {
+            base_url,
+            follows_login: false,
+            auth,
+            budget_share: 20,
+            backfill_share: None,
+            polls_a_day: 144,
+            write_back: None,
+        }
     }
 
     /// Where logins are made, if not where the API is.
@@ -112,7 +126,8 @@ pub(super) struct Pipedrive {
     budget: Arc<Budget>,
     day: affordable::Day,
     base: Url,
-    wanted: Wanted,
+    wanted: wanted::Wanted,
+    write_back: Option<String>,
     definitions: definitions::Definitions,
     organizations: organizations::Read,
     /// The company the token belongs to, for as long as it is the same token.
@@ -131,7 +146,8 @@ impl Pipedrive {
         clock: Clock,
         dice: Dice,
     ) -> Self {
-        let Settings { base_url, follows_login: follows, auth, budget_share, backfill_share, polls_a_day } = settings;
+        let Settings { base_url, follows_login: follows, auth, budget_share, backfill_share, polls_a_day, write_back } =
+            settings;
         let budget =
             Arc::new(Budget::new(limits::COMPANY, Shares { everyday: budget_share, backfill: backfill_share }));
         let logins = Upstream::new("pipedrive", ways.login, clock.clone(), dice.clone(), PacerSettings::default());
@@ -145,7 +161,8 @@ impl Pipedrive {
             budget,
             day: affordable::Day::new(polls_a_day, &wanted.fields),
             base: base_url,
-            wanted: Wanted::new(wanted.fields),
+            wanted: wanted::Wanted::new(wanted),
+            write_back,
             definitions: definitions::Definitions::default(),
             organizations: organizations::Read::default(),
             company: OnceCell::new(),
@@ -183,7 +200,7 @@ impl ContactSource for Pipedrive {
     }
 
     fn inspect(&self) -> BoxFuture<'_, Result<Vec<Finding>, Trouble>> {
-        async { Ok(self.affordable()) }.boxed()
+        self.look().boxed()
     }
 
     fn bound(&self) -> BoxFuture<'_, Result<Timestamp, Trouble>> {
@@ -244,10 +261,8 @@ impl ContactSource for Pipedrive {
     fn server_now(&self) -> Option<Timestamp> {
         self.upstream.server_now()
     }
-}
 
-fn no_such_field(field: &str) -> Trouble {
-    Trouble::Forbidden(format!(
-        "the map reads {field}, which Pipedrive's persons do not have, or not visibly to the token's user (correct the map)"
-    ))
+    fn field(&self) -> Option<&dyn PropstreetIdField> {
+        self.write_back.as_ref().map(|_| self as &dyn PropstreetIdField)
+    }
 }

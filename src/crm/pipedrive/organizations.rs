@@ -81,15 +81,10 @@ impl Pipedrive {
     /// Keeps the fields of these organizations, read just now, for a while.
     pub(super) fn keep_organizations(&self, rows: &[Row]) -> Result<Organizations, Trouble> {
         let living = rows.iter().filter(|organization| !wire::is_deleted(organization));
-        let fields = |organization: &Row| Ok((wire::id(organization)?, self.organization_fields(organization)));
+        let fields = |organization: &Row| Ok((wire::id(organization)?, self.wanted.organization.kept(organization)));
         let read = living.map(fields).collect::<Result<Organizations, Trouble>>()?;
         self.organizations.keep(&read, self.clock.instant());
         Ok(read)
-    }
-
-    fn organization_fields(&self, organization: &Row) -> Row {
-        let names = self.wanted.organization.iter();
-        names.filter_map(|name| Some((name.clone(), wire::organization_field(organization, name)?))).collect()
     }
 }
 
@@ -122,7 +117,7 @@ mod tests {
         let persons = (1..=150).map(|n| json!({"id": n, "org_id": n})).collect::<Vec<_>>();
         let gone = json!({"id": 7, "name": "Acme", "is_deleted": true});
         let (script, pipedrive) =
-            open(&["org.name"], [list(persons, None), list(vec![gone], None), list(vec![], None)]);
+            open(&["org.name"], [list(persons, None), list(vec![], None), list(vec![gone], None)]);
         let page = pipedrive.changes(window(), None).await.unwrap();
         assert!(page.sightings.iter().all(|s| s.record.as_ref().unwrap().fields.is_empty()), "not shown is not null");
         let asked = script.asked();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::clock::{Clock, Dice};
+use crate::crm::pipedrive::wire::Row;
 use crate::crm::pipedrive::{Auth, Pipedrive, Settings};
 use crate::crm::script::{Asked, Script, answer};
 use crate::crm::{Wanted, Ways};
@@ -31,12 +32,26 @@ pub(super) fn scripted(
     (script, Pipedrive::new(settings, wanted, ways, Memory::new(), clock, Dice::seeded(1)))
 }
 
+/// A row as it came.
+pub(super) fn row(value: Value) -> Row {
+    match value {
+        Value::Object(row) => row,
+        other => panic!("{other} is no row"),
+    }
+}
+
+/// The definition of a custom field.
+pub(super) fn custom(key: &str, name: &str, kind: &str) -> Value {
+    json!({"field_code": key, "field_name": name, "field_type": kind, "is_custom_field": true, "options": null})
+}
+
 /// A page of a list.
 pub(super) fn list(rows: impl Into<Vec<Value>>, cursor: Option<&str>) -> Response {
     answer(200, json!({"success": true, "data": rows.into(), "additional_data": {"next_cursor": cursor}}))
 }
 
 /// A person or an organization, asked for by its id.
+#[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
 pub(super) fn one(row: Value) -> Response {
     answer(200, json!({"success": true, "data": row}))
 }

@@ -9,7 +9,6 @@
 
 use crate::crm::pipedrive::listing::{ORGANIZATIONS, PERSONS};
 use crate::crm::pipedrive::organizations::Freshness;
-use crate::crm::pipedrive::persons;
 use crate::crm::pipedrive::place::InTrail;
 use crate::crm::pipedrive::wire::{self, Row};
 use crate::crm::pipedrive::{Pipedrive, changes};
@@ -53,9 +52,9 @@ impl Pipedrive {
     /// A page of the persons of the first organization of a place, and the place behind it.
     async fn persons_of(&self, organization: &str, place: InTrail) -> Result<(Vec<Sighting>, InTrail), Trouble> {
         let InTrail { mut of, within, beyond } = place;
-        let query = changes::persons_of(organization, &self.wanted.sent);
+        let query = changes::persons_of(organization, &self.sent().await?);
         let (rows, within) = self.walk(PERSONS, &query, within).await?;
-        if rows.iter().filter_map(persons::organization).any(|id| id.as_deref() != Some(organization)) {
+        if rows.iter().filter_map(wire::organization).any(|id| id.as_deref() != Some(organization)) {
             let told = "Pipedrive was asked for the persons of one organization and sent others";
             return Err(Trouble::Protocol(told.into()));
         }
@@ -79,6 +78,7 @@ mod tests {
     use crate::crm::script::{Asked, window};
     use crate::sync::source::ContactSource;
 
+    #[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
     fn organization(id: u64, people: Value) -> Value {
         json!({"id": id, "name": format!("Acme {id}"), "update_time": "2026-11-02T09:30:00Z", "people_count": people})
     }

@@ -51,6 +51,20 @@ impl List {
     }
 }
 
+/// One row.
+#[derive(Debug, Deserialize)]
+pub(super) struct One {
+    success: Option<bool>,
+    data: Option<Row>,
+}
+
+impl One {
+    pub(super) fn open(self) -> Result<Row, Trouble> {
+        let data = self.data.filter(|_| self.success != Some(false));
+        data.ok_or_else(|| Trouble::Protocol("Pipedrive answered 200 without the row that was asked for".into()))
+    }
+}
+
 /// The answer of `/v1/users/me`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Me {
@@ -146,31 +160,62 @@ pub(super) fn scalar(value: &Value) -> Value {
     }
 }
 
-/// The field of an organization by the name a mapping uses after `org.`.
-pub(super) fn organization_field(row: &Row, name: &str) -> Option<Value> {
-    let value = match name.strip_prefix("custom_fields.") {
-        Some(key) => custom_field(row, key)?,
-        None if name == "country" => match row.get("address")? {
-            Value::Object(address) => address.get("country").unwrap_or(&Value::Null),
-            _ => &Value::Null,
-        },
-        None => row.get(name)?,
-    };
-    Some(scalar(value))
+/// A part of a value that is an object.
+pub(super) fn part(value: &Value, name: &str) -> Value {
+    value.get(name).map_or(Value::Null, scalar)
 }
 
-/// Field code to option id to label. A field without options is there, and empty.
-pub(super) type Options = HashMap<String, HashMap<String, String>>;
+/// The person's organization: `None` = not sent, `Some(None)` = has none. v1 wraps the id.
+pub(super) fn organization(person: &Row) -> Option<Option<String>> {
+    let id = person.get("org_id")?;
+    Some(text(id.get("value").unwrap_or(id)))
+}
 
-/// Adds the options of these field definitions. An option's id is a number in custom fields and text in some built-in
-/// ones.
-pub(super) fn read_options(definitions: &[Row], options: &mut Options) {
-    for definition in definitions {
-        let Some(code) = definition.get("field_code").and_then(Value::as_str) else { continue };
+/// The built-in set field that holds the labels.
+pub(super) const LABELS: &str = "label_ids";
+
+/// A field as the company defines it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Field {
+    /// What people call it; neither unique nor lasting.
+    pub name: String,
+    /// `varchar`, `enum`, `monetary` …
+    pub kind: String,
+    pub is_custom: bool,
+    /// Its options' labels by their ids.
+    pub options: HashMap<String, String>,
+}
+
+impl Field {
+    /// Whether its values are ids of its options.
+    pub(super) fn has_options(&self) -> bool {
+        !self.options.is_empty() || matches!(self.kind.as_str(), "enum" | "set")
+    }
+
+    /// Whether it takes any text as long as Propstreet's id.
+    pub(super) fn is_text(&self) -> bool {
+        matches!(self.kind.as_str(), "varchar" | "varchar_auto" | "text")
+    }
+}
+
+/// The fields of one kind of object by their codes, which for custom ones are keys of 40 characters.
+pub(super) type Fields = HashMap<String, Field>;
+
+/// These definitions. An option's id is a number in custom fields and text in some built-in ones.
+pub(super) fn fields(definitions: &[Row]) -> Fields {
+    let field = |definition: &Row| {
+        let word = |member: &str| definition.get(member).and_then(Value::as_str).unwrap_or_default().to_owned();
         let listed = definition.get("options").and_then(Value::as_array);
         let option = |option: &Value| Some((text(option.get("id")?)?, option.get("label")?.as_str()?.to_owned()));
-        options.insert(code.to_owned(), listed.into_iter().flatten().filter_map(option).collect());
-    }
+        let field = Field {
+            name: word("field_name"),
+            kind: word("field_type"),
+            is_custom: definition.get("is_custom_field") != Some(&Value::Bool(false)),
+            options: listed.into_iter().flatten().filter_map(option).collect(),
+        };
+        Some((definition.get("field_code")?.as_str()?.to_owned(), field))
+    };
+    definitions.iter().filter_map(field).collect()
 }
 
 /// The error body, if it is one.
@@ -182,14 +227,25 @@ struct ErrorBody {
     code: Option<String>,
 }
 
+/// Whether a 403 is about a right that the app was never given, and so about every call like it.
+/// <https://pipedrive.readme.io/docs/marketplace-oauth-and-api-proxy-status-codes>
+pub(super) fn lacks_scope(response: &Response) -> bool {
+    let error: ErrorBody = serde_json::from_slice(response.body()).unwrap_or_default();
+    [error.error, error.error_info].into_iter().flatten().any(|words| words.to_lowercase().contains("scope"))
+}
+
+/// A refusal in Pipedrive's words: the same each time, if they are.
+pub(super) fn said(response: &Response) -> String {
+    let error: ErrorBody = serde_json::from_slice(response.body()).unwrap_or_default();
+    let said: Vec<String> = [error.code, error.error, error.error_info].into_iter().flatten().collect();
+    format!("Pipedrive answered HTTP {}: {}", response.status(), redact(&said.join(", ")))
+}
+
 /// What a refused call means. The status counts first: bodies have said `success` beside an error.
 pub(super) fn trouble(response: &Response) -> Trouble {
     let status = response.status();
-    let error: ErrorBody = serde_json::from_slice(response.body()).unwrap_or_default();
     let correlation = response.headers().get("x-correlation-id").and_then(|v| v.to_str().ok()).unwrap_or("none");
-    let said: Vec<String> = [error.code, error.error, error.error_info].into_iter().flatten().collect();
-    let words = redact(&said.join(", "));
-    let words = format!("Pipedrive answered HTTP {status}: {words} (correlation {correlation})");
+    let words = format!("{} (correlation {correlation})", said(response));
     match status.as_u16() {
         401 => Trouble::Credential(format!(
             "{words}: the token was made anew or is mistyped, or its user may not use the API any more (copy the token from \
@@ -280,23 +336,6 @@ mod tests {
     }
 
     #[test]
-    fn an_organization_gives_its_country_or_null() {
-        for (organization, name, expected) in [
-            (json!({"name": "Acme"}), "name", Some(json!("Acme"))),
-            (json!({"address": {"country": "Italy", "value": "Via Roma"}}), "country", Some(json!("Italy"))),
-            (json!({"address": {"country": ""}}), "country", Some(Value::Null)),
-            (json!({"address": {"value": "somewhere"}}), "country", Some(Value::Null)),
-            (json!({"address": null}), "country", Some(Value::Null)),
-            (json!({}), "country", None),
-            (json!({"address": {"value": "Via Roma 1"}}), "address", Some(json!("Via Roma 1"))),
-            (json!({"custom_fields": {"k": "5560"}}), "custom_fields.k", Some(json!("5560"))),
-            (json!({}), "website", None),
-        ] {
-            assert_eq!(organization_field(&row(organization), name), expected, "{name}");
-        }
-    }
-
-    #[test]
     fn stamps_and_ids_are_read_in_all_their_shapes() {
         for (value, expected) in [
             (json!("2026-09-30T11:22:33Z"), Some(1_790_767_353)),
@@ -315,17 +354,21 @@ mod tests {
     }
 
     #[test]
-    fn options_are_read_with_ids_as_numbers_or_text() {
+    fn definitions_are_read_with_ids_as_numbers_or_text_and_members_missing() {
+        let key = "dcf558aac1ae4e8c4f849ba5e668430d8df9be12";
         let definitions = [
-            json!({"field_code": "label_ids", "options": [{"id": 1, "label": "Customer"}, {"id": "2", "label": "Hot"}, {"id": 3}]}),
-            json!({"field_code": "name", "options": null}),
-            json!({"field_name": "odd"}),
+            json!({"field_code": "label_ids", "field_name": "Labels", "field_type": "set", "is_custom_field": false,
+                "options": [{"id": 1, "label": "Customer"}, {"id": "2", "label": "Hot"}, {"id": 3}]}),
+            json!({"field_code": key, "field_name": "Strategy", "field_type": "varchar", "is_custom_field": true, "options": null}),
+            json!({"field_code": "odd"}),
+            json!({"field_name": "odder"}),
         ];
-        let mut options = Options::new();
-        read_options(&definitions.map(row), &mut options);
-        assert_eq!(options["label_ids"], HashMap::from([("1".into(), "Customer".into()), ("2".into(), "Hot".into())]));
-        assert!(options["name"].is_empty());
-        assert_eq!(options.len(), 2);
+        let fields = fields(&definitions.map(row));
+        let labels = HashMap::from([("1".into(), "Customer".into()), ("2".into(), "Hot".into())]);
+        assert_eq!((&fields["label_ids"].options, fields["label_ids"].is_custom), (&labels, false));
+        assert!(fields["label_ids"].has_options() && !fields["label_ids"].is_text());
+        assert!(fields[key].is_custom && fields[key].is_text() && !fields[key].has_options());
+        assert_eq!(fields.len(), 3);
     }
 
     #[test]
