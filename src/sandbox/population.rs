@@ -11,6 +11,8 @@ use crate::sandbox::upstream::Crm;
 
 /// Records of one CRM that share one stamp, to the fraction.
 const TIES: usize = 25;
+/// Every how many of the ordinary people in Pipedrive are of old, when it kept no `update_time`.
+const TIMELESS: usize = 250;
 /// From this many people a CRM on, each kind of trouble is planted.
 const ENOUGH_FOR_TROUBLE: usize = 20;
 
@@ -45,7 +47,13 @@ pub(super) fn settle(sandbox: &Sandbox, size: usize) {
         for at in first..size {
             let person = ordinary(crowd, crm, at);
             let stamp = if at - first < TIES { tie } else { some_time(crowd, now) };
-            plant(sandbox, &[(crm, person)], &[stamp], Fate::OneContact);
+            if crm == Crm::Pipedrive && at % TIMELESS == TIMELESS - 1 {
+                let id = sandbox.pipedrive.add_without_update_time(&person, stamp);
+                let records = vec![known(sandbox, crm, &id, &person)];
+                sandbox.truth.plant(Group { records, fate: Fate::OneContact });
+            } else {
+                plant(sandbox, &[(crm, person)], &[stamp], Fate::OneContact);
+            }
         }
     }
 }
@@ -137,7 +145,11 @@ pub(super) fn add(sandbox: &Sandbox, crm: Crm, person: &Person, stamp: DateTime<
         Crm::HubSpot => sandbox.hubspot.add_at(person, stamp),
         Crm::Pipedrive => sandbox.pipedrive.add_at(person, stamp),
     };
-    Known { reference: sandbox.reference(crm, &id), crm, forms: vec![person.clone()] }
+    known(sandbox, crm, &id, person)
+}
+
+fn known(sandbox: &Sandbox, crm: Crm, id: &str, person: &Person) -> Known {
+    Known { reference: sandbox.reference(crm, id), crm, forms: vec![person.clone()] }
 }
 
 /// Edits a record of some known human, if the one drawn has a contact to expect: a title, a number, or a slip in the

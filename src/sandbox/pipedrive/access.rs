@@ -202,3 +202,146 @@ fn client(headers: &HeaderMap) -> Option<(String, String)> {
     let pair = String::from_utf8(BASE64_STANDARD.decode(coded).ok()?).ok()?;
     pair.split_once(':').map(|(id, secret)| (id.to_owned(), secret.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+    use crate::sandbox::pipedrive::bench::{call, company, get, pass};
+    use crate::sandbox::pipedrive::model::Pipedrive;
+
+    const PERSONS: &str = "/api/v2/persons";
+
+    async fn token(pipedrive: &Pipedrive, app: &str, form: &str) -> (u16, Json) {
+        let basic = format!("Basic {}", BASE64_STANDARD.encode(app));
+        let headers = [
+            ("authorization", basic.as_str()),
+            ("content-type", "application/x-www-form-urlencoded"),
+            ("host", "acme.example"),
+        ];
+        let (status, _, body) = call(pipedrive, &headers, Method::POST, "/oauth/token", form.to_owned()).await;
+        (status, body)
+    }
+
+    async fn renewed(pipedrive: &Pipedrive, refresh: &str) -> (u16, Json) {
+        let form = format!("refresh_token={refresh}&grant_type=refresh_token");
+        token(pipedrive, &format!("{CLIENT_ID}:{CLIENT_SECRET}"), &form).await
+    }
+
+    async fn with(pipedrive: &Pipedrive, access: &str, path: &str) -> (u16, Json) {
+        let bearer = format!("Bearer {access}");
+        let headers = [("authorization", bearer.as_str())];
+        let (status, _, body) = call(pipedrive, &headers, Method::GET, path, String::new()).await;
+        (status, body)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_access_token_lasts_an_hour_and_says_a_second_less() {
+        let pipedrive = company();
+        let (status, body) = renewed(&pipedrive, REFRESH_TOKEN).await;
+        assert_eq!((status, &body["expires_in"], &body["token_type"]), (200, &json!(3599), &json!("Bearer")));
+        assert_eq!(
+            (&body["refresh_token"], &body["api_domain"]),
+            (&json!(REFRESH_TOKEN), &json!("http://acme.example"))
+        );
+        assert!(body["scope"].as_str().unwrap().starts_with("base,contacts:read,"));
+        let access = body["access_token"].as_str().unwrap();
+        pass(3_599).await;
+        assert_eq!(with(&pipedrive, access, PERSONS).await.0, 200);
+        pass(1).await;
+        let (status, body) = with(&pipedrive, access, PERSONS).await;
+        assert_eq!((status, &body["error"]), (401, &json!("unauthorized access")));
+        pipedrive.set_api_domain(ApiDomain::Absent);
+        assert_eq!(renewed(&pipedrive, REFRESH_TOKEN).await.1.get("api_domain"), None);
+        pipedrive.set_api_domain(ApiDomain::At("https://other.example".to_owned()));
+        assert_eq!(renewed(&pipedrive, REFRESH_TOKEN).await.1["api_domain"], "https://other.example");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_are_400_in_the_documented_words() {
+        let pipedrive = company();
+        let good = format!("{CLIENT_ID}:{CLIENT_SECRET}");
+        let refresh = |token: &str| format!("grant_type=refresh_token&refresh_token={token}");
+        for (app, form, message) in [
+            (good.as_str(), refresh("other"), "Invalid grant: refresh_token is invalid"),
+            ("other:app", refresh(REFRESH_TOKEN), "Invalid client: client is invalid"),
+            ("nothing", refresh(REFRESH_TOKEN), "Invalid client: cannot retrieve client credentials"),
+            (good.as_str(), String::new(), "Missing parameter: grant_type"),
+            (good.as_str(), "grant_type=password".to_owned(), "Unsupported grant type: grant_type is invalid"),
+        ] {
+            let (status, body) = token(&pipedrive, app, &form).await;
+            assert_eq!((status, &body["success"], &body["message"]), (400, &json!(false), &json!(message)));
+        }
+        pass(59 * 86_400).await;
+        assert_eq!(renewed(&pipedrive, REFRESH_TOKEN).await.0, 200);
+        pass(59 * 86_400).await;
+        assert_eq!(renewed(&pipedrive, REFRESH_TOKEN).await.0, 200, "each use gives sixty days");
+        pass(60 * 86_400).await;
+        assert_eq!(renewed(&pipedrive, REFRESH_TOKEN).await.0, 400);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refresh_tokens_rotate_by_their_lever_and_die_with_the_app() {
+        let pipedrive = company();
+        let next = async |old: &str| {
+            let (status, body) = renewed(&pipedrive, old).await;
+            (status, body["refresh_token"].as_str().unwrap_or_default().to_owned())
+        };
+        pipedrive.set_rotation(Rotation::OldLives);
+        let (_, second) = next(REFRESH_TOKEN).await;
+        assert_ne!(second, REFRESH_TOKEN);
+        assert_eq!(next(REFRESH_TOKEN).await.0, 200);
+        pipedrive.set_rotation(Rotation::OldDies);
+        let (status, third) = next(&second).await;
+        assert_eq!((status, next(&second).await.0, next(&third).await.0), (200, 400, 200));
+        let (_, body) = renewed(&pipedrive, REFRESH_TOKEN).await;
+        pipedrive.revoke_app();
+        assert_eq!(with(&pipedrive, body["access_token"].as_str().unwrap(), PERSONS).await.0, 401);
+        assert_eq!(renewed(&pipedrive, body["refresh_token"].as_str().unwrap()).await.0, 400);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_app_needs_scopes_and_has_four_times_the_burst() {
+        let pipedrive = company();
+        let (_, body) = renewed(&pipedrive, REFRESH_TOKEN).await;
+        let access = body["access_token"].as_str().unwrap();
+        pipedrive.take_scope("contacts:full");
+        assert_eq!(with(&pipedrive, access, PERSONS).await.0, 200, "to read is enough");
+        for (scope, path) in [
+            ("contacts:read", PERSONS),
+            ("contacts:read", "/api/v2/organizationFields"),
+            ("admin", "/v1/webhooks"),
+            ("users:read", "/v1/users"),
+        ] {
+            pipedrive.take_scope(scope);
+            let (status, body) = with(&pipedrive, access, path).await;
+            assert_eq!((status, &body["error"]), (403, &json!("Scope and URL mismatch")), "{path}");
+            assert_eq!(get(&pipedrive, path).await.0, 200, "the API token has no scopes");
+            pipedrive.give_scope(scope);
+            assert_eq!(with(&pipedrive, access, path).await.0, 200, "{path}");
+        }
+        pass(2).await;
+        pipedrive.with_rates(|rates| rates.burst = Some(2));
+        for _ in 0..8 {
+            assert_eq!(with(&pipedrive, access, PERSONS).await.0, 200);
+        }
+        assert_eq!(with(&pipedrive, access, PERSONS).await.0, 429);
+        assert_eq!(get(&pipedrive, PERSONS).await.0, 200, "each token has a burst of its own");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_token_stands_in_a_header_or_by_the_lever_in_the_query() {
+        let pipedrive = company();
+        let bare = async |path: &str, headers: &[(&str, &str)]| {
+            call(&pipedrive, headers, Method::GET, path, String::new()).await.0
+        };
+        let query = format!("{PERSONS}?api_token={TOKEN}&limit=5");
+        assert_eq!([bare(&query, &[]).await, bare(PERSONS, &[]).await], [200, 401]);
+        pipedrive.set_token_in_query(false);
+        assert_eq!(bare(&query, &[]).await, 401);
+        assert_eq!(bare(PERSONS, &[("authorization", "Basic x")]).await, 400);
+        assert_eq!(bare(PERSONS, &[("x-api-token", "wrong")]).await, 401);
+        assert_eq!(bare(&query, &[("x-api-token", TOKEN)]).await, 200);
+    }
+}

@@ -4,6 +4,7 @@
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 const INFO: &str = "Please check developers.pipedrive.com";
@@ -55,6 +56,11 @@ impl Refusal {
         Self(StatusCode::BAD_REQUEST, json!({"success": false, "message": message, "error": error}))
     }
 
+    /// In the envelope of the webhooks, which names what is wrong field by field.
+    pub fn webhook(status: StatusCode, field: &str, error: &str) -> Self {
+        Self(status, json!({"status": "error", "success": false, "errors": {field: [error]}}))
+    }
+
     fn of_the_gateway(status: StatusCode, error: &str) -> Self {
         Self(status, json!({"success": false, "error": error, "errorCode": status.as_u16(), "error_info": INFO}))
     }
@@ -76,13 +82,18 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// A good answer. It borrows the data: a page of five hundred records is not copied once more.
+#[derive(Serialize)]
+struct Success<'a> {
+    success: bool,
+    data: &'a Json,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    additional_data: Option<Json>,
+}
+
 /// 200 with `data` and, where there is any, `additional_data`.
-pub fn success(data: &Json, additional: Option<Json>) -> Response {
-    let mut body = json!({"success": true, "data": data});
-    if let Some(additional) = additional {
-        body["additional_data"] = additional;
-    }
-    axum::Json(body).into_response()
+pub fn success(data: &Json, additional_data: Option<Json>) -> Response {
+    axum::Json(Success { success: true, data, additional_data }).into_response()
 }
 
 /// The page of the firewall, for those who went on after 429.

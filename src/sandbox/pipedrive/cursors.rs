@@ -63,3 +63,64 @@ pub fn fingerprint(parameters: &[(String, String)]) -> u64 {
     rest.hash(&mut hasher);
     hasher.finish()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::sandbox::pipedrive::bench::{company, employed, get, ids, pass};
+    use crate::sandbox::pipedrive::model::Pipedrive;
+    use crate::sandbox::pipedrive::state::End;
+
+    fn crowded() -> Pipedrive {
+        let pipedrive = company();
+        (0..5).for_each(|_| drop(pipedrive.add(&employed())));
+        pipedrive
+    }
+
+    async fn first(pipedrive: &Pipedrive) -> String {
+        let (_, body) = get(pipedrive, "/api/v2/persons?limit=2").await;
+        body["additional_data"]["next_cursor"].as_str().unwrap().to_owned()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cursor_belongs_to_its_parameters_and_has_an_end() {
+        let pipedrive = crowded();
+        let cursor = first(&pipedrive).await;
+        let next = async |query: &str, cursor: &str| {
+            get(&pipedrive, &format!("/api/v2/persons?{query}&cursor={cursor}")).await
+        };
+        for (query, status) in
+            [("limit=2", 200), ("limit=3", 400), ("limit=2&owner_id=7", 400), ("limit=2&sort_by=id", 400)]
+        {
+            assert_eq!(next(query, &cursor).await.0, status, "{query}");
+        }
+        pipedrive.set_cursor_life(Some(Duration::from_secs(60)), None);
+        pass(60).await;
+        assert_eq!(next("limit=2", &cursor).await.0, 200);
+        pass(1).await;
+        let (status, body) = next("limit=2", &cursor).await;
+        assert_eq!((status, body["error"].as_str().unwrap().contains("expired")), (400, true));
+        pipedrive.set_cursor_life(None, Some(2));
+        let cursor = first(&pipedrive).await;
+        let statuses =
+            [next("limit=2", &cursor).await.0, next("limit=2", &cursor).await.0, next("limit=2", &cursor).await.0];
+        assert_eq!(statuses, [200, 200, 400]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cursor_can_lead_back_to_itself_and_the_end_has_three_spellings() {
+        let pipedrive = crowded();
+        let cursor = first(&pipedrive).await;
+        pipedrive.set_cursor_loop(true);
+        let (_, page) = get(&pipedrive, &format!("/api/v2/persons?limit=2&cursor={cursor}")).await;
+        assert_eq!((page["additional_data"]["next_cursor"].as_str(), ids(&page).len()), (Some(cursor.as_str()), 2));
+        for (end, additional, next) in [(End::Null, true, true), (End::Absent, true, false), (End::Bare, false, false)]
+        {
+            pipedrive.set_end(end);
+            let (_, page) = get(&pipedrive, "/api/v2/persons").await;
+            assert_eq!(page.get("additional_data").is_some(), additional, "{end:?}");
+            assert_eq!(page["additional_data"].get("next_cursor").is_some(), next, "{end:?}");
+        }
+    }
+}

@@ -134,13 +134,14 @@ fn advertise(rates: &Rates, caller: Caller, refused: bool, now: DateTime<Utc>, h
 mod tests {
     use std::time::Duration;
 
+    use chrono::TimeDelta;
     use serde_json::json;
     use tower::ServiceExt;
 
     use super::*;
     use crate::sandbox::clock::Clock;
     use crate::sandbox::pipedrive::access::TOKEN;
-    use crate::sandbox::pipedrive::bench::{at, company, get};
+    use crate::sandbox::pipedrive::bench::{at, call, company, get};
     use crate::sandbox::pipedrive::hooks::COMPANY;
 
     #[tokio::test(start_paused = true)]
@@ -197,5 +198,41 @@ mod tests {
             [ask().await, ask().await, ask().await, ask().await],
             [(429, Some(1)), (429, Some(1)), (429, Some(1)), (403, None)]
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_answers_tell_of_the_limits_is_for_levers_to_say() {
+        let pipedrive = company();
+        pipedrive.with_rates(|rates| (rates.burst, rates.retry_after) = (Some(2), Some(3)));
+        let told = async || {
+            let (status, headers, _) =
+                call(&pipedrive, &[("x-api-token", TOKEN)], Method::GET, "/v1/users/me", String::new()).await;
+            let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+            (status, ["x-ratelimit-reset", "x-daily-ratelimit-token-remaining", "retry-after"].map(text))
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(told().await, (200, [some("2"), some("149998"), None]));
+        pipedrive.with_rates(|rates| (rates.reset_is_epoch, rates.daily_headers) = (true, false));
+        assert_eq!(told().await, (200, [some("1793610002"), None, None]));
+        assert_eq!(told().await, (429, [some("1793610002"), None, some("3")]));
+        pipedrive.with_rates(|rates| (rates.headers, rates.retry_after) = (false, None));
+        assert_eq!(told().await, (429, [None, None, None]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_cost_by_the_lever_and_the_day_ends_at_the_servers_midnight() {
+        let pipedrive = company();
+        assert_eq!(get(&pipedrive, "/api/v2/persons/99").await.0, 404);
+        assert_eq!(pipedrive.tokens_spent(), 1);
+        pipedrive.with_rates(|rates| rates.failures_cost = false);
+        assert_eq!(get(&pipedrive, "/api/v2/persons?limit=501").await.0, 400);
+        assert_eq!(pipedrive.tokens_spent(), 1);
+        // At nine in the morning by UTC it is ten at night there.
+        pipedrive.with_rates(|rates| rates.zone = TimeDelta::hours(13));
+        pipedrive.exhaust_budget();
+        tokio::time::advance(Duration::from_secs(2 * 3_600 - 1)).await;
+        assert_eq!(get(&pipedrive, "/v1/users/me").await.0, 429);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(get(&pipedrive, "/v1/users/me").await.0, 200);
     }
 }

@@ -90,3 +90,85 @@ impl Pipedrive {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::sandbox::pipedrive::bench::{at, company, employed, get, ids, pass};
+    use crate::sandbox::pipedrive::fields::DOMAIN;
+
+    const SINCE: &str = "updated_since=2026-11-02T09:00:00Z";
+
+    async fn changed(pipedrive: &Pipedrive, what: &str) -> Vec<String> {
+        ids(&get(pipedrive, &format!("/api/v2/{what}?{SINCE}")).await.1)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn organizations_change_without_a_word_on_their_persons() {
+        let pipedrive = company();
+        let person = pipedrive.add_at(&employed(), at(-60));
+        let firm = pipedrive.organization_of(&person).unwrap();
+        assert_eq!(changed(&pipedrive, "organizations").await, [""; 0]);
+        assert!(pipedrive.rename_organization(&person, "Another AB"));
+        assert_eq!(changed(&pipedrive, "organizations").await, [firm.as_str()]);
+        assert_eq!(changed(&pipedrive, "persons").await, [""; 0]);
+        pipedrive.organization_moves_persons(true);
+        assert!(pipedrive.edit_organization(&firm, |company| company.domain.clear()));
+        assert_eq!(changed(&pipedrive, "persons").await, [person.as_str()]);
+        let (_, body) = get(&pipedrive, &format!("/api/v2/organizations/{firm}?include_fields=people_count")).await;
+        assert_eq!((&body["data"]["name"], &body["data"]["people_count"]), (&json!("Another AB"), &json!(0)));
+        assert!(pipedrive.edit(&person, |person| person.title = None));
+        assert_eq!(pipedrive.organization_of(&person), Some(firm), "an edit leaves the person where they are");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn addresses_are_a_geocoders_and_fields_hold_anything() {
+        let pipedrive = company();
+        let person = pipedrive.add(&employed());
+        let firm = pipedrive.organization_of(&person).unwrap();
+        let path = format!("/api/v2/organizations/{firm}");
+        for (country, wanted) in
+            [(Some("Schweden"), Some(json!("Schweden"))), (Some(""), Some(json!(""))), (None, None)]
+        {
+            assert!(pipedrive.set_country(&firm, country));
+            let (_, body) = get(&pipedrive, &path).await;
+            assert_eq!(body["data"]["address"].get("country"), wanted.as_ref());
+            assert_eq!(body["data"]["address"]["route"], "Storgatan");
+        }
+        let website = pipedrive.add_organization_field("Domain", "varchar");
+        assert!(pipedrive.set_on_organization(&firm, &website, json!("x.example")));
+        assert!(
+            pipedrive.set_on_organization(&firm, "address", json!(null))
+                && pipedrive.set_on_organization(&firm, DOMAIN, json!(7))
+        );
+        let (_, body) = get(&pipedrive, &path).await;
+        assert_eq!(
+            (&body["data"]["custom_fields"][&website], &body["data"]["address"]),
+            (&json!("x.example"), &json!(null))
+        );
+        assert_eq!(body["data"]["custom_fields"][DOMAIN], 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn deleted_and_hidden_organizations_leave_their_ids_on_the_persons() {
+        let pipedrive = company();
+        let person = pipedrive.add_at(&employed(), at(-60));
+        let firm = pipedrive.organization_of(&person).unwrap();
+        let listed = async || ids(&get(&pipedrive, &format!("/api/v2/organizations?ids={firm}")).await.1);
+        assert!(pipedrive.hide_organization(&firm, true));
+        assert_eq!(listed().await, [""; 0]);
+        assert!(pipedrive.hide_organization(&firm, false) && pipedrive.delete_organization(&firm));
+        assert_eq!((listed().await, pipedrive.organization_ids()), (vec![], vec![]));
+        let (_, body) = get(&pipedrive, &format!("/api/v2/persons/{person}")).await;
+        assert_eq!(body["data"]["org_id"].to_string(), firm);
+        pass(5).await;
+        assert!(pipedrive.restore_organization(&firm));
+        assert_eq!(changed(&pipedrive, "organizations").await, [firm.as_str()]);
+        let colleague = pipedrive.add(&employed());
+        assert_eq!(pipedrive.organization_of(&colleague), Some(firm.clone()));
+        assert!(pipedrive.purge_organization(&firm));
+        assert_eq!(get(&pipedrive, &format!("/api/v2/organizations/{firm}")).await.0, 404);
+    }
+}

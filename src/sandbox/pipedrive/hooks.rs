@@ -79,7 +79,7 @@ impl Hook {
             "event_object": self.object, "subscription_url": self.url, "name": self.name, "version": "2.0",
             "is_active": 1, "add_time": time(self.added), "remove_time": null, "type": "general",
             "http_auth_user": self.user, "http_auth_password": self.password.as_ref().map(|_| "***"),
-            "last_delivery_time": null, "last_http_status": null, "admin_id": OWNER,
+            "remove_reason": null, "last_delivery_time": null, "last_http_status": null, "admin_id": OWNER,
         })
     }
 }
@@ -284,14 +284,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn webhooks_are_made_and_taken_away_for_ten_tokens_each() {
+    async fn webhooks_are_made_for_ten_tokens_and_taken_away_for_six() {
         let pipedrive = company();
         let hook = json!({"subscription_url": "https://x.example/h", "event_action": "delete", "event_object": "person",
                           "name": "Bell", "version": "2.0", "http_auth_user": "u", "http_auth_password": "secret"});
         for name in ["name", "subscription_url", "event_action", "event_object"] {
             let mut lacking = hook.clone();
             lacking.as_object_mut().unwrap().remove(name);
-            assert_eq!(send(&pipedrive, Method::POST, "/v1/webhooks", &lacking).await.0, 400, "{name}");
+            let (status, body) = send(&pipedrive, Method::POST, "/v1/webhooks", &lacking).await;
+            assert_eq!(
+                (status, &body["status"], body["errors"][name].is_array()),
+                (400, &json!("error"), true),
+                "{name}"
+            );
         }
         for (name, value) in [("version", "1.0"), ("event_action", "added"), ("subscription_url", "http://x.example")] {
             let mut wrong = hook.clone();
@@ -303,17 +308,19 @@ mod tests {
         assert_eq!((status, pipedrive.tokens_spent() - spent), (201, 10));
         let id = body["data"]["id"].as_u64().unwrap();
         let (_, all) = get(&pipedrive, "/v1/webhooks").await;
+        assert_eq!((&all["status"], &body["status"]), (&json!("ok"), &json!("ok")));
         assert_eq!((&all["data"][0]["event_object"], all.to_string().contains("secret")), (&json!("person"), false));
         let person = pipedrive.add(&employed());
         assert!(pipedrive.bump(&person) && pipedrive.delete(&person));
         let [deleted] = told(&pipedrive).try_into().unwrap();
         assert_eq!(deleted["meta"]["action"], "delete", "nothing else was asked for");
         let path = format!("/v1/webhooks/{id}");
-        let gone = [
-            send(&pipedrive, Method::DELETE, &path, &Json::Null).await.0,
-            send(&pipedrive, Method::DELETE, &path, &Json::Null).await.0,
-        ];
-        assert_eq!(gone, [200, 404]);
+        let spent = pipedrive.tokens_spent();
+        let gone = send(&pipedrive, Method::DELETE, &path, &Json::Null).await;
+        assert_eq!(gone, (200, json!({"status": "ok", "success": true})));
+        assert_eq!(pipedrive.tokens_spent() - spent, 6);
+        let (status, again) = send(&pipedrive, Method::DELETE, &path, &Json::Null).await;
+        assert_eq!((status, &again["errors"]), (404, &json!({"id": ["not found"]})));
         for _ in 0..MOST {
             send(&pipedrive, Method::POST, "/v1/webhooks", &hook).await;
         }

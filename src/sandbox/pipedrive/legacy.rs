@@ -29,12 +29,12 @@ impl Call<'_> {
             ("GET", ["recents"]) => self.recents(state),
             ("PUT", ["persons", id, "merge"]) => self.merge::<Contact>(state, id),
             ("PUT", ["organizations", id, "merge"]) => self.merge::<Organization>(state, id),
-            ("GET", ["webhooks"]) => Ok(success(&state.hooks.all().into(), None)),
+            ("GET", ["webhooks"]) => Ok(done(&json!({"data": state.hooks.all()}))),
             ("POST", ["webhooks"]) => self.subscribe(state),
             ("DELETE", ["webhooks", id]) => {
                 let id = listing::integer("id", id)?;
-                let gone = state.hooks.remove(id).then(|| success(&Json::Null, None));
-                gone.ok_or_else(|| Refusal::not_found("Webhook"))
+                let gone = state.hooks.remove(id).then(|| done(&json!({})));
+                gone.ok_or_else(|| Refusal::webhook(StatusCode::NOT_FOUND, "id", "not found"))
             }
             _ => Err(Refusal::not_found("Path")),
         }
@@ -56,7 +56,8 @@ impl Call<'_> {
     fn subscribe(&self, state: &mut State) -> Result<Response, Refusal> {
         let body = self.json()?;
         let text = |name: &str| body[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-        let needed = |name: &str| text(name).ok_or_else(|| format!("{name}: is required"));
+        let wrong = |name: &str, error: &str| Refusal::webhook(StatusCode::BAD_REQUEST, name, error);
+        let needed = |name: &str| text(name).ok_or_else(|| wrong(name, "is required"));
         let hook = Hook {
             action: needed("event_action")?,
             object: needed("event_object")?,
@@ -67,25 +68,20 @@ impl Call<'_> {
             ..Hook::everything(self.now)
         };
         if !["create", "change", "delete", "*"].contains(&hook.action.as_str()) {
-            return Err("event_action: must be one of create, change, delete, *".to_owned().into());
+            return Err(wrong("event_action", "must be one of create, change, delete, *"));
         }
         // Version 1.0 has other bodies; this company speaks the newer ones alone.
         if text("version").is_some_and(|version| version != "2.0") {
-            return Err("version: must be 2.0".to_owned().into());
+            return Err(wrong("version", "must be 2.0"));
         }
         if !hook.url.starts_with("https://") {
-            let errors = json!({"subscription_url": ["invalid or non-reachable URL"]});
-            return Err(Refusal(
-                StatusCode::BAD_REQUEST,
-                json!({"status": "error", "success": false, "errors": errors}),
-            ));
+            return Err(wrong("subscription_url", "invalid or non-reachable URL"));
         }
         if state.hooks.count() >= MOST {
             return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, "Webhooks limit reached"));
         }
         let id = state.hooks.add(hook);
-        let body = json!({"success": true, "status": "ok", "data": state.hooks.one(id)});
-        Ok((StatusCode::CREATED, axum::Json(body)).into_response())
+        Ok((StatusCode::CREATED, done(&json!({"data": state.hooks.one(id)}))).into_response())
     }
 
     /// Field definitions in the old words, counted off from `start`.
@@ -154,13 +150,67 @@ fn old_field((place, field): (usize, &Json)) -> Json {
            "edit_flag": field["is_custom_field"], "options": field["options"], "active_flag": true})
 }
 
-/// v1 writes times without a zone, and marks the living and not the deleted.
+/// What the webhooks answer: their envelope has a word more than the others.
+fn done(rest: &Json) -> Response {
+    let mut body = rest.clone();
+    (body["success"], body["status"]) = (json!(true), json!("ok"));
+    axum::Json(body).into_response()
+}
+
+/// v1 writes times without a zone, calls addresses and numbers by one name, and marks the living and not the deleted.
 fn dated(mut record: Json) -> Json {
     for name in ["add_time", "update_time"] {
         if let Some(time) = record[name].as_str() {
             record[name] = time.replace('T', " ").trim_end_matches('Z').into();
         }
     }
+    for (now, then) in [("emails", "email"), ("phones", "phone")] {
+        if let Some(entries) = record.as_object_mut().and_then(|map| map.remove(now)) {
+            record[then] = entries;
+        }
+    }
     record["active_flag"] = json!(record["is_deleted"] == false);
     record
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::sandbox::pipedrive::bench::{at, company, employed, get, ids};
+
+    #[tokio::test(start_paused = true)]
+    async fn recents_reach_back_a_month_and_leave_out_whoever_has_no_time() {
+        let pipedrive = company();
+        let old = pipedrive.add_at(&employed(), at(-40 * 86_400));
+        let timeless = pipedrive.add_without_update_time(&employed(), at(-60));
+        let [one, gone] = [0, 1].map(|_| pipedrive.add_at(&employed(), at(-60)));
+        assert!(pipedrive.delete(&gone));
+        let path = "/v1/recents?since_timestamp=2020-01-01%2000:00:00&items=person";
+        let (status, body) = get(&pipedrive, path).await;
+        assert_eq!((status, ids(&body), pipedrive.tokens_spent()), (200, vec![one, gone], 20));
+        assert!(
+            !body.to_string().contains(&format!("\"id\":{old},"))
+                && !body.to_string().contains(&format!("\"id\":{timeless},"))
+        );
+        assert_eq!(
+            (&body["data"][0]["data"]["update_time"], &body["data"][1]["data"]),
+            (&"2026-11-02 08:59:00".into(), &super::Json::Null)
+        );
+        for wrong in ["/v1/recents", "/v1/recents?since_timestamp=2026-11-02T08:00:00Z"] {
+            assert_eq!(get(&pipedrive, wrong).await.0, 400);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn old_definitions_are_counted_off_under_their_old_names() {
+        let pipedrive = company();
+        pipedrive.set_further_fields(150);
+        let (_, first) = get(&pipedrive, "/v1/personFields?start=0&limit=100").await;
+        let pagination = &first["additional_data"]["pagination"];
+        assert_eq!((&pagination["more_items_in_collection"], &pagination["next_start"]), (&true.into(), &100.into()));
+        assert_eq!((&first["data"][1]["key"], &first["data"][1]["name"]), (&"name".into(), &"Name".into()));
+        let (_, second) = get(&pipedrive, "/api/v1/personFields?start=100&limit=100").await;
+        let pagination = &second["additional_data"]["pagination"];
+        assert_eq!((&pagination["more_items_in_collection"], pagination.get("next_start")), (&false.into(), None));
+        assert_eq!(pipedrive.tokens_spent(), 40);
+    }
 }

@@ -289,3 +289,100 @@ impl Pipedrive {
 fn delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::days(36_500))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+    use crate::sandbox::pipedrive::bench::{company, employed, get};
+    use crate::sandbox::pipedrive::definitions::CONTACT_SYNC;
+    use crate::sandbox::pipedrive::fields::{LANGUAGE, LINKEDIN};
+
+    async fn field(pipedrive: &Pipedrive, code: &str) -> (u16, Json) {
+        let (status, body) = get(pipedrive, &format!("/api/v2/personFields/{code}")).await;
+        (status, body["data"].clone())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn options_come_and_go_and_records_keep_the_ids() {
+        let pipedrive = company();
+        let mut person = employed();
+        (person.language, person.label) = (Some("sv".to_owned()), Some("lead".to_owned()));
+        let id = pipedrive.add(&person);
+        let path = format!("/api/v2/persons/{id}?include_option_labels=true&include_labels=true");
+        let shown = async || get(&pipedrive, &path).await.1["data"].clone();
+        assert!(pipedrive.rename_option(LANGUAGE, 8, "Swedish") && pipedrive.rename_option("label_ids", 2, "Het"));
+        let data = shown().await;
+        assert_eq!(data["custom_fields"][LANGUAGE], json!({"id": 8, "label": "Swedish"}));
+        assert_eq!(data["labels"], json!([{"id": 2, "label": "Het"}]));
+        assert!(pipedrive.remove_option(LANGUAGE, 8) && pipedrive.remove_option("label_ids", 2));
+        let data = shown().await;
+        assert_eq!(data["custom_fields"][LANGUAGE], json!({"id": 8, "label": null}));
+        assert_eq!((&data["labels"], &data["label_ids"]), (&json!([{"id": 2, "label": null}]), &json!([2])));
+        assert_eq!(pipedrive.add_option(LANGUAGE, "Faroese"), Some(8));
+        pipedrive.set_text_option_ids(true, true);
+        assert_eq!(
+            field(&pipedrive, LANGUAGE).await.1["options"][7],
+            json!({"id": "8", "label": "Faroese", "color": "green"})
+        );
+        let (_, body) = get(&pipedrive, &format!("/api/v2/persons/{id}")).await;
+        assert_eq!(body["data"]["custom_fields"][LANGUAGE], "8");
+        pipedrive.with_style(|style| (style.labels_replace_ids, style.ims) = (true, true));
+        let data = shown().await;
+        let there = |name: &str| data.get(name).is_some();
+        assert_eq!([there("label_ids"), there("labels"), there("im"), there("ims")], [false, true, false, true]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn fields_share_names_vanish_with_what_they_held_and_hold_every_shape() {
+        let pipedrive = company();
+        let id = pipedrive.add(&employed());
+        let twin = pipedrive.add_person_field("LinkedIn", "varchar");
+        assert_ne!(twin, pipedrive.add_organization_field("LinkedIn", "varchar"));
+        assert_eq!((twin.len(), twin != LINKEDIN), (40, true));
+        assert_eq!(field(&pipedrive, &twin).await.1["field_name"], field(&pipedrive, LINKEDIN).await.1["field_name"]);
+        assert!(pipedrive.rename_field(&twin, "Profile"));
+        assert_eq!(field(&pipedrive, &twin).await.1["field_name"], "Profile");
+        for (kind, value) in [
+            ("monetary", json!({"value": 500, "currency": "EUR"})),
+            ("set", json!([17, 18])),
+            ("enum", json!(17)),
+            ("date", json!("2026-01-31")),
+            ("daterange", json!({"value": "2026-01-01", "until": "2026-02-01"})),
+            ("time", json!({"value": "09:00:00", "timezone_id": 318, "timezone_name": "Europe/London"})),
+            ("timerange", json!({"value": "09:00:00", "until": "10:00:00", "timezone_id": 318})),
+            ("address", json!({"value": "Via Roma 1", "country": "Italy"})),
+            ("user", json!(7)),
+            ("org", json!(12)),
+            ("double", json!(1.5)),
+            ("phone", json!("08-1")),
+        ] {
+            let code = pipedrive.add_person_field(kind, kind);
+            assert!(pipedrive.set(&id, &code, value.clone()));
+            let (_, body) = get(&pipedrive, &format!("/api/v2/persons/{id}?custom_fields={code}")).await;
+            assert_eq!(body["data"]["custom_fields"], json!({code.as_str(): value}), "{kind}");
+            assert!(pipedrive.remove_field(&code));
+            let (_, body) = get(&pipedrive, &format!("/api/v2/persons/{id}")).await;
+            assert_eq!(body["data"]["custom_fields"].get(&code), None, "{kind}");
+            assert_eq!(field(&pipedrive, &code).await.0, 404);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_contact_sync_five_fields_are_missing() {
+        let pipedrive = company();
+        let id = pipedrive.add(&employed());
+        for on in [true, false] {
+            pipedrive.set_contact_sync(on);
+            let (_, body) = get(&pipedrive, &format!("/api/v2/persons/{id}")).await;
+            for code in CONTACT_SYNC {
+                assert_eq!(
+                    (field(&pipedrive, code).await.0 == 200, body["data"].get(code).is_some()),
+                    (on, on),
+                    "{code}"
+                );
+            }
+        }
+    }
+}

@@ -54,7 +54,16 @@ impl Call<'_> {
 
     /// The definitions of fields, a page of them or one.
     pub fn fields(&self, state: &State, definitions: &Definitions, rest: &[&str]) -> Result<Response, Refusal> {
-        let all = definitions.tell();
+        let mut all = definitions.tell();
+        let (mut limit, mut start) = (listing::DEFAULT_PAGE, 0);
+        for (name, value) in self.parameters {
+            match name.as_str() {
+                "limit" if rest.is_empty() => limit = listing::limit(value)?,
+                "cursor" if rest.is_empty() => start = value.parse().map_err(|_| "cursor: not valid".to_owned())?,
+                "include_fields" => value.split(',').try_for_each(|part| show(part, &mut all))?,
+                _ => return Err(format!("{name} is not allowed").into()),
+            }
+        }
         match rest {
             [] => {}
             [code] => {
@@ -63,19 +72,23 @@ impl Call<'_> {
             }
             _ => return Err(Refusal::not_found("Path")),
         }
-        let (mut limit, mut start) = (listing::DEFAULT_PAGE, 0);
-        for (name, value) in self.parameters {
-            match name.as_str() {
-                "limit" => limit = listing::limit(value)?,
-                "cursor" => start = value.parse().map_err(|_| "cursor: not valid".to_owned())?,
-                _ => return Err(format!("{name} is not allowed").into()),
-            }
-        }
         let page: Vec<Json> = all.iter().skip(start).take(limit.min(state.levers.page_cap)).cloned().collect();
         let end = start + page.len();
         let next = (end < all.len()).then(|| end.to_string());
         Ok(success(&page.into(), additional(state.levers.end, state.answers, next)))
     }
+}
+
+/// What definitions tell of the account's forms, where a client asks for that part.
+fn show(part: &str, definitions: &mut [Json]) -> Result<(), String> {
+    let told = match part {
+        "ui_visibility" => json!({"add_visible_flag": true, "details_visible_flag": true}),
+        "important_fields" => json!({"enabled": false, "stage_ids": []}),
+        "required_fields" => json!({"enabled": false}),
+        _ => return Err(format!("include_fields: {part} is not allowed")),
+    };
+    definitions.iter_mut().for_each(|field| field[part] = told.clone());
+    Ok(())
 }
 
 /// What follows the data; the end is spelt in three ways.
@@ -148,5 +161,21 @@ mod tests {
         let language = second["data"].as_array().unwrap().iter().find(|field| field["field_code"] == LANGUAGE).unwrap();
         assert_eq!(language["options"][7]["label"], "sv");
         assert_eq!(second["additional_data"]["next_cursor"], Json::Null);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_forms_show_of_a_field_is_told_where_it_is_asked_for() {
+        let pipedrive = company();
+        let (_, plain) = get(&pipedrive, "/api/v2/personFields/name").await;
+        assert_eq!(plain["data"]["ui_visibility"], Json::Null);
+        for path in ["/api/v2/personFields?limit=1", "/api/v2/personFields/name?"] {
+            let (status, told) = get(&pipedrive, &format!("{path}&include_fields=ui_visibility,required_fields")).await;
+            let field = if told["data"].is_array() { &told["data"][0] } else { &told["data"] };
+            assert_eq!((status, &field["required_fields"]["enabled"]), (200, &json!(false)), "{path}");
+            assert!(field["ui_visibility"].is_object() && field["important_fields"].is_null(), "{path}");
+        }
+        for refused in ["personFields?include_fields=notes_count", "personFields/name?limit=1"] {
+            assert_eq!(get(&pipedrive, &format!("/api/v2/{refused}")).await.0, 400, "{refused}");
+        }
     }
 }

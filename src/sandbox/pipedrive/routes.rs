@@ -38,6 +38,7 @@ pub fn cost(method: &Method, path: &[&str]) -> u64 {
     match (method.as_str(), path) {
         ("PATCH", ["api", "v2", "persons" | "organizations", _]) => 5,
         ("DELETE", ["api", "v2", "persons" | "organizations", _]) => 3,
+        ("DELETE", ["v1", "webhooks", _]) => 6,
         (_, ["api", "v2", "persons" | "organizations" | "personFields" | "organizationFields"])
         | (_, ["v1", "webhooks", ..]) => 10,
         (_, ["api", "v2", _, _]) => 1,

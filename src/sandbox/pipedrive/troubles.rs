@@ -63,3 +63,31 @@ fn envelope(error: &str) -> Json {
 fn told(code: u16, body: &Json) -> Fault {
     Fault::Answer { code, content_type: "application/json; charset=utf-8", body: body.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::faults::Rule;
+    use crate::sandbox::pipedrive::bench::{company, get};
+
+    #[tokio::test(start_paused = true)]
+    async fn each_trouble_has_its_status_and_passes() {
+        let pipedrive = company();
+        for (fault, status, key, value) in [
+            (payment_required(), 402, "success", json!(false)),
+            (forbidden(), 403, "success", json!(false)),
+            (capped(), 403, "code", json!("feature_capping_deals_limit")),
+            (gone_with_success(), 410, "success", json!(true)),
+            (not_enabled(), 415, "success", json!(false)),
+            (over_limit(), 429, "error", json!("Request over limit")),
+            (unknown(), 500, "code", json!("ERR_UNKNOWN")),
+            (null(), 200, "success", Json::Null),
+            (page(524), 524, "success", Json::Null),
+        ] {
+            pipedrive.faults().add(Rule::new(fault).times(1));
+            let (found, body) = get(&pipedrive, "/api/v2/persons").await;
+            assert_eq!((found, &body[key]), (status, &value));
+            assert_eq!(get(&pipedrive, "/api/v2/persons").await.0, 200);
+        }
+    }
+}

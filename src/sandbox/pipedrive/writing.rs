@@ -12,8 +12,11 @@ use crate::sandbox::pipedrive::fields::View;
 use crate::sandbox::pipedrive::listing;
 use crate::sandbox::pipedrive::state::{Act, Held, State};
 
-/// What a PATCH may say beside the custom fields: the name, and the JSON type of its value.
-const WRITABLE: [(&str, fn(&Json) -> bool); 10] = [
+/// Whether a value is of the right type.
+type Fits = fn(&Json) -> bool;
+
+/// What a PATCH may say beside the custom fields.
+const WRITABLE: [(&str, Fits); 10] = [
     ("owner_id", Json::is_u64),
     ("visible_to", Json::is_u64),
     ("label_ids", Json::is_array),
@@ -124,4 +127,104 @@ fn fitting(field: &Field, said: &Json) -> Result<(), String> {
         _ => said.is_string(),
     };
     if fits { Ok(()) } else { Err(format!("custom_fields.{}: not a value of a {} field", field.code, field.kind)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+    use crate::sandbox::pipedrive::bench::{at, company, employed, get, pass, send};
+    use crate::sandbox::pipedrive::fields::{LANGUAGE, PROPSTREET_ID};
+    use crate::sandbox::pipedrive::model::Pipedrive;
+
+    async fn patch(pipedrive: &Pipedrive, id: &str, body: Json) -> (u16, Json) {
+        send(pipedrive, Method::PATCH, &format!("/api/v2/persons/{id}"), &body).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn custom_fields_are_written_strictly_and_move_the_time() {
+        let pipedrive = company();
+        let id = pipedrive.add_at(&employed(), at(-60));
+        pass(5).await;
+        let spent = pipedrive.tokens_spent();
+        let (status, body) = patch(&pipedrive, &id, json!({"custom_fields": {PROPSTREET_ID: "42", LANGUAGE: 1}})).await;
+        assert_eq!((status, &body["data"]["update_time"]), (200, &json!("2026-11-02T09:00:05Z")));
+        assert_eq!(pipedrive.tokens_spent() - spent, 5);
+        assert_eq!(body["data"]["custom_fields"][LANGUAGE], 1);
+        assert_eq!(pipedrive.written_back(&id).as_deref(), Some("42"));
+        let set = pipedrive.add_person_field("Several", "set");
+        let unknown = "0".repeat(40);
+        for (custom, status) in [
+            (json!({set.as_str(): []}), 400),
+            (json!({set.as_str(): ["1"]}), 400),
+            (json!({set.as_str(): [1, 2]}), 200),
+            (json!({set.as_str(): null}), 200),
+            (json!({PROPSTREET_ID: 42}), 400),
+            (json!({LANGUAGE: "1"}), 400),
+            (json!({unknown.as_str(): "x"}), 200),
+            (json!({"custom_fields": {PROPSTREET_ID: "43"}}), 500),
+            (json!([PROPSTREET_ID]), 500),
+        ] {
+            let (found, body) = patch(&pipedrive, &id, json!({"custom_fields": custom})).await;
+            assert_eq!(found, status, "{custom}: {body}");
+            assert_eq!(status == 500, body["code"] == "ERR_UNKNOWN");
+        }
+        assert_eq!(pipedrive.written_back(&id).as_deref(), Some("42"));
+        pipedrive.refuse_unknown_fields(true);
+        assert_eq!(patch(&pipedrive, &id, json!({"custom_fields": {unknown.as_str(): "x"}})).await.0, 400);
+        assert_eq!(patch(&pipedrive, &id, json!({unknown.as_str(): "x"})).await.0, 400);
+        assert_eq!(patch(&pipedrive, "99999", json!({})).await.0, 404);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_patch_moves_the_time_by_its_lever() {
+        let pipedrive = company();
+        let id = pipedrive.add_at(&employed(), at(-60));
+        let again = json!({"custom_fields": {PROPSTREET_ID: "42"}});
+        patch(&pipedrive, &id, again.clone()).await;
+        pass(5).await;
+        assert_eq!(patch(&pipedrive, &id, again.clone()).await.1["data"]["update_time"], "2026-11-02T09:00:05Z");
+        pipedrive.idle_patch_moves_stamp(false);
+        pass(5).await;
+        assert_eq!(patch(&pipedrive, &id, again).await.1["data"]["update_time"], "2026-11-02T09:00:05Z");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn names_are_split_addresses_replaced_and_contact_sync_asked_for() {
+        let pipedrive = company();
+        let id = pipedrive.add(&employed());
+        let emails = json!([{"value": "a@x.example"}, {"value": "b@x.example", "primary": true, "label": "home"}]);
+        let body =
+            json!({"name": "Jane Smith Updated", "emails": emails, "phones": [], "job_title": "CFO", "label_ids": [9]});
+        let (status, body) = patch(&pipedrive, &id, body).await;
+        let data = &body["data"];
+        assert_eq!((status, &data["first_name"], &data["last_name"]), (200, &json!("Jane"), &json!("Smith Updated")));
+        assert_eq!((&data["job_title"], &data["label_ids"]), (&json!("CFO"), &json!([9])));
+        let primary: Vec<&Json> =
+            data["emails"].as_array().unwrap().iter().filter(|entry| entry["primary"] == true).collect();
+        assert_eq!((primary.len(), &primary[0]["value"]), (1, &json!("b@x.example")));
+        let two = json!([{"value": "a", "primary": true}, {"value": "b", "primary": true}]);
+        for wrong in
+            [json!({"emails": two}), json!({"name": ""}), json!({"label_ids": "9"}), json!({"first": "x"}), json!([])]
+        {
+            assert_eq!(patch(&pipedrive, &id, wrong.clone()).await.0, 400, "{wrong}");
+        }
+        pipedrive.set_contact_sync(false);
+        assert_eq!(patch(&pipedrive, &id, json!({"job_title": "CEO"})).await.0, 403);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deletion_costs_three_tokens_and_cannot_be_undone_by_a_patch() {
+        let pipedrive = company();
+        let id = pipedrive.add(&employed());
+        let path = format!("/api/v2/persons/{id}");
+        let (status, body) = send(&pipedrive, Method::DELETE, &path, &Json::Null).await;
+        assert_eq!((status, body["data"]["id"].to_string(), pipedrive.tokens_spent()), (200, id.clone(), 3));
+        assert_eq!(get(&pipedrive, &path).await.1["data"]["is_deleted"], true);
+        assert_eq!(
+            [patch(&pipedrive, &id, json!({})).await.0, send(&pipedrive, Method::DELETE, &path, &Json::Null).await.0],
+            [404, 404]
+        );
+    }
 }
