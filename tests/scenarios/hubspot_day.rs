@@ -104,7 +104,8 @@ fn count(day: Day) {
     });
 }
 
-fn grouped(number: u64) -> String {
+/// With a comma before each three digits, as the pages write numbers.
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

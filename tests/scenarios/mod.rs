@@ -14,6 +14,7 @@ mod identity;
 mod merges;
 mod outages;
 mod passes;
+mod pipedrive_day;
 mod pipedrive_limits;
 mod pipedrive_merges;
 mod pipedrive_reading;

@@ -16,6 +16,7 @@ use propsync::sandbox::propstreet::knobs::Knobs;
 use propsync::sandbox::upstream::Crm;
 use propsync::sync::engine::OnDelete;
 use propsync::sync::report::SourceReport;
+use serde_json::json;
 
 use crate::scenarios::answers::firm_with;
 use crate::scenarios::restarts::die_after;
@@ -75,10 +76,10 @@ impl Story {
 
     /// A webhook comes, is let in, and what it tells is kept.
     async fn tell_to(&self, parts: &Parts, loser: &ExternalRef, survivor: &ExternalRef) {
-        let meta = serde_json::json!({
+        let meta = json!({
             "action": "delete", "entity": "person", "entity_id": loser.id, "merged_to_id": survivor.id, "version": "2.0",
         });
-        let body = serde_json::json!({ "meta": meta, "data": null, "previous": {} }).to_string();
+        let body = json!({ "meta": meta, "data": null, "previous": {} }).to_string();
         let config = self.firm.config();
         let source = config.sources.iter().find(|source| source.name == "pipedrive").expect("pipedrive");
         let keeper = assembly::doorkeeper(source).expect("webhooks");
@@ -218,12 +219,15 @@ fn a_chain_of_merges_leads_to_the_last_in_whatever_order_it_is_told() {
                 }
                 "a day apart" => story.tell(&second, &third).await,
                 _ => {
-                    story.firm.sandbox.pipedrive.edit(&third.id, |person| *person = person_without_identity());
+                    // A merge leaves the survivor with the addresses of both.
+                    let addresses = |shown| story.firm.sandbox.pipedrive.set(&third.id, "emails", shown);
+                    let is = |someone: Person| story.firm.sandbox.pipedrive.edit(&third.id, |person| *person = someone);
+                    assert!(is(person_without_identity()) && addresses(json!([])));
                     story.tell(&second, &third).await;
                     story.sync().await;
                     story.tell(&first, &second).await;
                     story.sync().await;
-                    story.firm.sandbox.pipedrive.edit(&third.id, |person| *person = bo());
+                    assert!(is(bo()) && addresses(json!([{"value": bo().email, "primary": true, "label": "work"}])));
                 }
             }
             story.sync().await;
