@@ -1,5 +1,8 @@
--- A CRM counts what it allows a day in a unit of its own, requests or tokens; and a backfill that has a share of its own is
--- counted apart, so that polls go on beside it.
+-- What was paid for a source's requests, and out of what.
+
+-- A CRM counts what it allows a day in a unit of its own, requests or tokens. `requests` stays what was sent; `everyday` and
+-- `backfill` are what was paid for it in that unit. A backfill that has a share of its own is counted apart, so that polls
+-- go on beside it. Until now a request was the unit, and all of it everyday.
 ALTER TABLE spent ADD COLUMN everyday INTEGER NOT NULL DEFAULT 0 CHECK (everyday >= 0);
 ALTER TABLE spent ADD COLUMN backfill INTEGER NOT NULL DEFAULT 0 CHECK (backfill >= 0);
 UPDATE spent SET everyday = requests;

@@ -1,4 +1,7 @@
--- Merges that a CRM's webhook told of, by the CRM's own ids: hints, each kept until reading has borne it out, or for a day.
+-- Merges that a CRM's webhook told of, and no reading has borne out yet.
+
+-- By the CRM's own ids; of each loser the word that came last. It was told at `since`, is read after when `due`, and is
+-- forgotten when reading has borne it out, or after a day. A reference that is a loser here is not let go.
 CREATE TABLE told_merges (
     source   TEXT NOT NULL,
     loser    TEXT NOT NULL,

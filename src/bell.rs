@@ -182,8 +182,9 @@ impl Door {
             tracing::debug!(source, why, "a webhook was refused");
             return;
         }
-        let remedy = "if the CRM sent it: check that the secret is the one written there (of HubSpot, the app's), that \
-                      webhooks.public_url is the address the CRM calls, and this machine's clock; polling goes on meanwhile";
+        let remedy = "if the CRM sent it: check that the secret, or user and password, are those written there (of HubSpot, \
+                      the app's secret), that webhooks.public_url is the address the CRM calls, and this machine's clock; \
+                      polling goes on meanwhile";
         tracing::warn!(source, why, remedy, "a webhook was refused; further ones are not told of until one is let in");
     }
 }

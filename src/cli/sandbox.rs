@@ -13,6 +13,7 @@ use crate::cli::envelope::{Failure, Report, data};
 use crate::cli::exit::{Exit, signalled};
 use crate::cli::print::{grouped, table};
 use crate::cli::wait::spoken;
+use crate::sandbox::pipedrive::fields::PROPSTREET_ID;
 use crate::sandbox::serve::Served;
 use crate::sandbox::upstream::Upstream;
 use crate::sandbox::{self, Settings, credentials};
@@ -146,9 +147,12 @@ region = "SE"
 [sources.pipedrive]
 kind = "pipedrive"
 base_url = "{pipedrive}"
-auth = {{ kind = "api_token", token = "{ptoken}" }}
+auth = {{ kind = "api_token", token = "{pdtoken}" }}
+# auth = {{ kind = "oauth_refresh", client_id = "{pdid}", client_secret = "{pdsecret}", refresh_token = "{pdrefresh}", oauth_url = "{pipedrive}" }}
 first_run = "backfill"
 region = "SE"
+# write_back = {{ field = "{pdfield}" }}
+# on_delete = "tag"
 "#,
         propstreet = served.propstreet,
         pid = credentials::PROPSTREET_CLIENT_ID,
@@ -163,7 +167,11 @@ region = "SE"
         hsecret = credentials::HUBSPOT_CLIENT_SECRET,
         hrefresh = credentials::HUBSPOT_REFRESH_TOKEN,
         pipedrive = served.pipedrive,
-        ptoken = credentials::PIPEDRIVE_TOKEN,
+        pdtoken = credentials::PIPEDRIVE_TOKEN,
+        pdid = credentials::PIPEDRIVE_CLIENT_ID,
+        pdsecret = credentials::PIPEDRIVE_CLIENT_SECRET,
+        pdrefresh = credentials::PIPEDRIVE_REFRESH_TOKEN,
+        pdfield = PROPSTREET_ID,
     )
 }
 

@@ -1,5 +1,5 @@
-//! What reading a CRM has cost lately: requests, and what each purse paid for them, by the hour, kept for a day, so that a budget a day holds
-//! across restarts.
+//! What reading a CRM has cost lately: requests, and what each purse paid for them. By the hour, and kept for a day, so
+//! that a budget a day holds across restarts.
 
 use chrono::DateTime;
 
@@ -12,8 +12,8 @@ use crate::ledger::error::LedgerError;
 const HOUR: i64 = 3_600_000;
 
 impl Ledger {
-    /// Adds requests and what was paid for them to a source's hour, with what its CRM allows a day, and forgets hours that are over by more than
-    /// a day.
+    /// Adds requests and what was paid for them to a source's hour, with what its CRM allows a day, and forgets hours that
+    /// are over by more than a day.
     ///
     /// # Errors
     /// `Sql`, `ReadOnly`, `Closed`.

@@ -89,12 +89,18 @@ fn the_sandbox_serves_another_process_until_it_is_told_to_end() {
     assert_eq!(books(&again.document()).len(), 3);
 
     let written = std::fs::read_to_string(&config).expect("a configuration");
-    let (token, to_try) =
-        (format!("auth = {{ kind = \"token\", token = \"{}\" }}\n", credentials::HUBSPOT_TOKEN), "\n# ");
-    assert!(written.contains(&token) && written.matches(to_try).count() > 2, "{written}");
-    let tried = written.replace(&token, "").replace("# auth", "auth").replace("# write_back", "write_back");
-    std::fs::write(&config, tried.replace("# on_delete", "on_delete")).expect("a configuration");
-    let sync = stage.finish(&mut stage.bare(&["sync", "hubspot", "--json", "--config", &config]));
+    let mut tried = written.clone();
+    for (kind, token) in [("token", credentials::HUBSPOT_TOKEN), ("api_token", credentials::PIPEDRIVE_TOKEN)] {
+        let token = format!("auth = {{ kind = \"{kind}\", token = \"{token}\" }}\n");
+        assert!(tried.contains(&token), "{written}");
+        tried = tried.replace(&token, "");
+    }
+    for key in ["auth", "write_back", "on_delete"] {
+        assert_eq!(tried.matches(&format!("\n# {key}")).count(), 2, "{key}: {written}");
+        tried = tried.replace(&format!("\n# {key}"), &format!("\n{key}"));
+    }
+    std::fs::write(&config, tried).expect("a configuration");
+    let sync = stage.finish(&mut stage.bare(&["sync", "hubspot", "pipedrive", "--json", "--config", &config]));
     assert_eq!(sync.code, Some(0), "what it offers to try can be tried: {sync:?}");
 
     sandbox.signal("TERM");

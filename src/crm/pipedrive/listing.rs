@@ -43,7 +43,7 @@ impl Pipedrive {
             match next {
                 None => return Ok(rows),
                 Some(next) if !seen.insert(next.clone()) => {
-                    return Err(Trouble::Protocol("Pipedrive sends the same page over and over".into()));
+                    return Err(Trouble::Protocol("Pipedrive sends the same pages over and over".into()));
                 }
                 next => cursor = next,
             }

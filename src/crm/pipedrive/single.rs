@@ -2,11 +2,10 @@
 //! gone. A list leaves out what is deleted and what is not visible alike.
 
 use ::http::StatusCode;
-use serde::Deserialize;
 
 use crate::crm::pipedrive::Pipedrive;
 use crate::crm::pipedrive::listing::Query;
-use crate::crm::pipedrive::wire::{self, Row};
+use crate::crm::pipedrive::wire::{self, One, Row};
 use crate::domain::failure::Trouble;
 use crate::http::body;
 use crate::http::transport::Response;
@@ -22,12 +21,6 @@ pub(super) enum Single {
     Gone,
     /// This user may not see it, or nothing is said of it.
     Hidden,
-}
-
-#[derive(Deserialize)]
-struct One {
-    success: Option<bool>,
-    data: Option<Row>,
 }
 
 impl Pipedrive {

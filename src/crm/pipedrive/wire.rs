@@ -54,8 +54,8 @@ impl List {
 /// One row.
 #[derive(Debug, Deserialize)]
 pub(super) struct One {
-    success: Option<bool>,
-    data: Option<Row>,
+    pub success: Option<bool>,
+    pub data: Option<Row>,
 }
 
 impl One {

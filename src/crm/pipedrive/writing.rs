@@ -17,6 +17,7 @@ use futures_util::future::{BoxFuture, join_all};
 use serde_json::{Value, json};
 
 use crate::crm::pipedrive::listing::PERSONS;
+use crate::crm::pipedrive::single::SINGLY;
 use crate::crm::pipedrive::wire::{self, LIMIT, Row};
 use crate::crm::pipedrive::{IDS, Pipedrive, custom, definitions, wanted};
 use crate::crm::request;
@@ -25,9 +26,6 @@ use crate::domain::record::{WriteBack, WrittenBack};
 use crate::http::body;
 use crate::http::transport::{Request, Response};
 use crate::sync::source::PropstreetIdField;
-
-/// A list costs ten tokens and a single person one.
-const SINGLY: usize = 10;
 
 /// Calls on their way at once: the polls of others wait for the same token.
 const AT_A_TIME: usize = 4;
