@@ -71,12 +71,13 @@ impl Ledger {
     }
 
     /// Whether another record of the same CRM waits for this contact, which has its address: the survivor, perhaps, of a
-    /// merge that the CRM does not tell of.
+    /// merge that the CRM does not tell of. One that is about to leave itself waits for nothing.
     ///
     /// # Errors
     /// `Sql`, `Closed`.
     pub async fn is_awaited(&self, propstreet_id: String) -> Result<bool, LedgerError> {
-        const AWAITED: &str = "SELECT EXISTS (SELECT 1 FROM quarantine WHERE blocker = ?1 AND reason = ?2)";
+        const AWAITED: &str = "SELECT EXISTS (SELECT 1 FROM quarantine
+            WHERE blocker = ?1 AND reason = ?2 AND ref NOT IN (SELECT ref FROM gone))";
         self.read(move |ledger| {
             let reason = Reason::SameSourceEmail.code();
             Ok(ledger.prepare_cached(AWAITED)?.query_row((propstreet_id, reason), |row| row.get(0))?)

@@ -11,7 +11,7 @@ use crate::domain::departure::{self, Evidence, Fate, Guard};
 use crate::domain::identity::RefKey;
 use crate::domain::pass::PassKind;
 use crate::domain::plan::Standing;
-use crate::domain::record::Departed;
+use crate::domain::record::{Departed, Window};
 use crate::ledger::error::LedgerError;
 use crate::ledger::gone::{Gone, Held, Leaving};
 use crate::ledger::rows::Row;
@@ -69,6 +69,32 @@ impl Pass<'_> {
         Ok(())
     }
 
+    /// Before contacts are deleted, where a merge shows by two changes alone: reads what changed since the last poll, this
+    /// pass's own time with it. Who disappeared amid a sweep may stand in a survivor whose page had passed, and who waits
+    /// for the contact once it is read.
+    async fn read_meanwhile(&self, floor: Option<Timestamp>) -> Result<(), Stop> {
+        let (engine, source) = (self.desk.engine, self.desk.source);
+        let crm = &source.crm;
+        if crm.tells_merges() || source.on_delete != OnDelete::Delete {
+            return Ok(());
+        }
+        let polled = engine.ledger.cursor(&source.name, PassKind::Poll).await?.watermark;
+        // No watermark will follow from this window, so that it may reach beyond what is settled.
+        let now = crm.server_now().unwrap_or(self.desk.now());
+        let span = Window { lo: polled.unwrap_or(self.desk.bound) - crm.overlap(), hi: now + crm.overlap() };
+        let mut resume = None;
+        while self.desk.patience.lost().is_none() {
+            let ask = || crm.changes(span, resume.clone());
+            let page = patiently(&engine.clock, self.desk.patience, ask).await?;
+            resume = page.next.clone();
+            self.settle_page(page, floor).await?;
+            if resume.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Those of these whom the CRM does not show when asked by id; the others are delivered.
     async fn not_shown(&self, keys: &[RefKey]) -> Result<Vec<RefKey>, Stop> {
         let (records, gone) = self.fetch(keys.iter().map(|key| key.id.clone()).collect()).await?;
@@ -95,7 +121,7 @@ impl Pass<'_> {
     }
 
     /// Lets the held go, if they are not more than may without a person's word; else they stay held, and are told of.
-    pub(super) async fn let_go(&self) -> Result<(), Stop> {
+    pub(super) async fn let_go(&self, floor: Option<Timestamp>) -> Result<(), Stop> {
         let (engine, source) = (self.desk.engine, self.desk.source);
         // Two passes that counted side by side would let twice as many go.
         let _of_source = engine.leaving_locks.hold(source.name.clone()).await;
@@ -114,7 +140,10 @@ impl Pass<'_> {
             tally.guard = Some(Guard { allowed, needed: recent + held });
             return Ok(());
         }
-        self.see_off_at_most(held).await?;
+        if held > 0 {
+            self.read_meanwhile(floor).await?;
+            self.see_off_at_most(held).await?;
+        }
         // Of whom Propstreet could not be asked to the end stays held.
         let held = if held > 0 { self.leaving().await?.held } else { 0 };
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).gone.held(held);

@@ -113,7 +113,7 @@ impl<'a> Pass<'a> {
 
     /// Reads the listing; once it has been read to its end, who has left is seen off.
     async fn read_and_part(&self, listing: Listing, upkeep: &Upkeep<'_>) -> Result<(), Stop> {
-        let sweep = listing.sweep();
+        let (sweep, floor) = (listing.sweep(), listing.floor());
         self.read(listing, upkeep).await?;
         if let Some(sweep) = sweep {
             self.hold_missing(sweep).await?;
@@ -121,7 +121,7 @@ impl<'a> Pass<'a> {
         if self.desk.patience.lost().is_some() {
             return Ok(());
         }
-        self.let_go().await
+        self.let_go(floor).await
     }
 
     async fn read(&self, mut listing: Listing, upkeep: &Upkeep<'_>) -> Result<(), Stop> {

@@ -139,11 +139,13 @@ impl<'a> Sync<'a> {
         self.upkeep.write_backs.open().await?;
         let (engine, source) = (self.engine, self.source);
         engine.ledger.read_under(&source.name, source.mapper.version(), engine.clock.now()).await?;
-        match self.first_run().await {
-            Ok(floor) => self.go_on(floor, true).await,
+        let floor = self.first_run().await?;
+        self.heed_hints(floor).await?;
+        match self.backfill().await {
+            Ok(()) => self.go_on(floor, true).await,
             // A sweep would do the backfill's work, at the expense of the polls.
             Err(waits @ Stop::Crm(Trouble::NotSent { retry_after: Some(_), .. })) => {
-                match self.go_on(None, false).await {
+                match self.go_on(floor, false).await {
                     Ok(()) | Err(Stop::Crm(Trouble::NotSent { .. })) => Err(waits),
                     worse => worse,
                 }
@@ -186,7 +188,7 @@ impl<'a> Sync<'a> {
 
     /// Sets the poll cursor at the first sight of a source, *before* its backfill starts, so that nothing that changes
     /// meanwhile is missed. Returns the instant before which unknown people are left alone (`from_now`).
-    async fn first_run(&mut self) -> Result<Option<Timestamp>, Stop> {
+    async fn first_run(&self) -> Result<Option<Timestamp>, Stop> {
         let (ledger, name) = (&self.engine.ledger, &self.source.name);
         let poll = ledger.cursor(name, PassKind::Poll).await?;
         if poll.watermark.is_none() && poll.window.is_none() {
@@ -199,15 +201,10 @@ impl<'a> Sync<'a> {
             ledger.move_cursor(name, PassKind::Poll, Cursor { watermark: Some(start), window: None }).await?;
         }
         let backfill = ledger.cursor(name, PassKind::Backfill).await?;
-        let floor = match (self.source.first_run, backfill.watermark, &backfill.window) {
-            (FirstRun::FromNow, None, Some(open)) => Some(open.window.lo),
-            _ => None,
-        };
-        self.heed_hints(floor).await?;
-        if self.source.first_run == FirstRun::Backfill && backfill.watermark.is_none() {
-            self.backfill(backfill.window).await?;
+        match (self.source.first_run, backfill.watermark, backfill.window) {
+            (FirstRun::FromNow, None, Some(open)) => Ok(Some(open.window.lo)),
+            _ => Ok(None),
         }
-        Ok(floor)
     }
 
     /// Reads after what webhooks told of merges, before anything that could deliver a survivor beside its contact.
@@ -219,7 +216,12 @@ impl<'a> Sync<'a> {
         self.pass(PassKind::Retry, Listing::Told { floor }, self.bound().await?).await
     }
 
-    async fn backfill(&mut self, window: Option<OpenWindow>) -> Result<(), Stop> {
+    /// Reads everyone, if that is owed still.
+    async fn backfill(&mut self) -> Result<(), Stop> {
+        let Cursor { watermark, window } = self.engine.ledger.cursor(&self.source.name, PassKind::Backfill).await?;
+        if self.source.first_run != FirstRun::Backfill || watermark.is_some() {
+            return Ok(());
+        }
         let now = self.bound().await?;
         let OpenWindow { window: span, resume } = window.unwrap_or_else(|| at_once(now));
         let listing = Listing::Everyone { detail: Detail::Records, span, resume, floor: None };

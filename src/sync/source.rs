@@ -40,6 +40,12 @@ pub trait ContactSource: Send + Sync {
         Box::pin(async { Ok(Confirmed { gone: ids, shown: Vec::new() }) })
     }
 
+    /// Whether a record tells whom it has replaced. Where none does, one of two that were merged disappears, and the other
+    /// changes; nothing says that these belong together.
+    fn tells_merges(&self) -> bool {
+        true
+    }
+
     /// How far before the watermark a poll reads again, for commits and index entries that show late.
     fn overlap(&self) -> Duration;
 

@@ -2,8 +2,8 @@
 //!
 //! A cursor is a keyset without a snapshot: a row edited meanwhile moves, and is shown twice or by the next walk.
 
-use std::collections::HashSet;
-use std::sync::atomic::Ordering;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
 
 use ::http::StatusCode;
 
@@ -25,6 +25,28 @@ const REFUSED: [StatusCode; 4] =
 
 /// Query parameters, frozen for a walk.
 pub(super) type Query = Vec<(&'static str, String)>;
+
+/// How many pages a walk over each list had come to when its cursor was refused last.
+#[derive(Default)]
+pub(super) struct Refused(Mutex<HashMap<&'static str, u32>>);
+
+impl Refused {
+    /// Notes that a walk was refused behind so many pages, and whether it had not come as far when that happened before.
+    fn got_further(&self, path: &'static str, pages: u32) -> bool {
+        let mut refused = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let further = refused.insert(path, pages).is_none_or(|before| before < pages);
+        if !further {
+            // The next walk has its chance.
+            refused.remove(path);
+        }
+        further
+    }
+
+    /// A walk has come to its end.
+    fn forget(&self, path: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+    }
+}
 
 impl Pipedrive {
     pub(super) async fn get(&self, path: &str, query: &Query, cursor: Option<&str>) -> Result<Response, Trouble> {
@@ -51,25 +73,28 @@ impl Pipedrive {
     }
 
     /// One page of a walk over a list. How long a cursor lives is not documented: one that is refused starts the walk
-    /// anew, and what is known already costs nothing the second time. Refused twice in a row, it is not its age.
+    /// anew, and what is known already costs nothing the second time. Refused again before it has come any further, it is
+    /// not its age, and a walk that always breaks off at one place would go on for ever.
     pub(super) async fn walk(
         &self,
-        path: &str,
+        path: &'static str,
         query: &Query,
         mut place: Option<Place>,
     ) -> Result<(Vec<Row>, Option<Place>), Trouble> {
         let mut response = self.get(path, query, place.as_ref().map(Place::cursor)).await?;
-        if place.is_some() {
-            let refused = REFUSED.contains(&response.status());
-            if self.began_anew.swap(refused, Ordering::Relaxed) && refused {
-                self.began_anew.store(false, Ordering::Relaxed);
-            } else if refused {
-                place = None;
-                response = self.get(path, query, None).await?;
-            }
+        if let Some(asked) = &place
+            && REFUSED.contains(&response.status())
+            && self.refused.got_further(path, asked.pages())
+        {
+            place = None;
+            response = self.get(path, query, None).await?;
         }
         let (rows, next) = open(&response)?;
-        Ok((rows, Place::onward(place, next)?))
+        let next = Place::onward(place, next)?;
+        if next.is_none() {
+            self.refused.forget(path);
+        }
+        Ok((rows, next))
     }
 
     /// Those of a list with these ids, a hundred at most; who does not exist and who is not visible is left out.
@@ -126,6 +151,26 @@ mod tests {
         let ids = (1..=20).map(|n: u32| n.to_string()).collect();
         assert_eq!(pipedrive.fetch(ids).await.unwrap_err().code(), "unexpected_answer");
         script.asked();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_walk_that_always_breaks_off_at_one_place_ends() {
+        let anew = || {
+            [
+                list(vec![person(1)], Some("c1")),
+                list(vec![person(2)], Some("c2")),
+                answer(400, r#"{"success":false,"error":"invalid cursor"}"#),
+            ]
+        };
+        let (script, pipedrive) = open(&["name"], anew().into_iter().chain(anew()));
+        let mut resume = None;
+        let trouble = loop {
+            match pipedrive.changes(window(), resume).await {
+                Ok(page) => resume = page.next,
+                Err(trouble) => break trouble,
+            }
+        };
+        assert_eq!((trouble.code(), script.asked().len()), ("unexpected_answer", 6));
     }
 
     #[tokio::test(start_paused = true)]

@@ -36,7 +36,6 @@ mod wire;
 mod writing;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -132,8 +131,7 @@ pub(super) struct Pipedrive {
     organizations: organizations::Read,
     /// The company the token belongs to, for as long as it is the same token.
     company: OnceCell<String>,
-    /// The last cursor was refused, and its walk began anew.
-    began_anew: AtomicBool,
+    refused: listing::Refused,
     clock: Clock,
 }
 
@@ -166,7 +164,7 @@ impl Pipedrive {
             definitions: definitions::Definitions::default(),
             organizations: organizations::Read::default(),
             company: OnceCell::new(),
-            began_anew: AtomicBool::new(false),
+            refused: listing::Refused::default(),
             clock,
         }
     }
@@ -224,6 +222,10 @@ impl ContactSource for Pipedrive {
 
     fn confirm_gone(&self, ids: Vec<String>) -> BoxFuture<'_, Result<Confirmed, Trouble>> {
         async move { self.confirm(&ids).await }.boxed()
+    }
+
+    fn tells_merges(&self) -> bool {
+        false
     }
 
     fn overlap(&self) -> Duration {

@@ -33,6 +33,11 @@ impl Place {
         &self.cursor
     }
 
+    /// How many pages lie before it.
+    pub(super) fn pages(&self) -> u32 {
+        self.pages
+    }
+
     /// The place of the page after the one that was asked for here, by the cursor that page names as the next.
     pub(super) fn onward(asked: Option<Self>, next: Option<String>) -> Result<Option<Self>, Trouble> {
         let Some(next) = next else { return Ok(None) };

@@ -118,7 +118,7 @@ mod tests {
         assert!(pipedrive.edit_organization(&firm, |company| company.domain.clear()));
         assert_eq!(changed(&pipedrive, "persons").await, [person.as_str()]);
         let (_, body) = get(&pipedrive, &format!("/api/v2/organizations/{firm}?include_fields=people_count")).await;
-        assert_eq!((&body["data"]["name"], &body["data"]["people_count"]), (&json!("Another AB"), &json!(0)));
+        assert_eq!((&body["data"]["name"], &body["data"]["people_count"]), (&json!("Another AB"), &json!(1)));
         assert!(pipedrive.edit(&person, |person| person.title = None));
         assert_eq!(pipedrive.organization_of(&person), Some(firm), "an edit leaves the person where they are");
     }

@@ -20,6 +20,9 @@ use crate::sandbox::table::{Row, Table};
 /// How long a deleted record can still be read and restored, in days.
 const BIN: i64 = 30;
 
+/// How many persons an organization has.
+const PEOPLE: &str = "people_count";
+
 /// What a single read answers for a deleted record; Pipedrive documents none of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeletedRead {
@@ -231,7 +234,13 @@ impl State {
 
     /// The record as it is shown to whoever asks for nothing in particular.
     pub fn shown<T: Held>(&self, row: &Row<T>, view: &View) -> Json {
-        render(row, view, T::fields(self), &self.style)
+        let mut shown = render(row, view, T::fields(self), &self.style);
+        // The one count that clients act on: whether an organization has any persons to be read.
+        if let Some(count) = shown.get_mut(PEOPLE).filter(|count| **count == 0) {
+            let lives = |key: &u64| self.persons.row(*key).is_some_and(|row| row.deleted.is_none());
+            *count = self.members(row.key).iter().filter(|key| lives(key)).count().into();
+        }
+        shown
     }
 
     /// Whether a record is gone for good: thirty days after its deletion.
