@@ -7,3 +7,5 @@ ALTER TABLE spent ADD COLUMN everyday INTEGER NOT NULL DEFAULT 0 CHECK (everyday
 ALTER TABLE spent ADD COLUMN backfill INTEGER NOT NULL DEFAULT 0 CHECK (backfill >= 0);
 UPDATE spent SET everyday = requests;
 ALTER TABLE daily_limits RENAME COLUMN requests TO units;
+-- What can wait, a sweep or a write-back, is counted apart too, so that it leaves polls their part.
+ALTER TABLE spent ADD COLUMN leisure INTEGER NOT NULL DEFAULT 0 CHECK (leisure >= 0);

@@ -77,6 +77,9 @@ pub struct Check {
 
 /// The look-alike's limit in the demonstration; the real one allows 600.
 const REQUESTS_PER_MINUTE: u32 = 6_000_000;
+/// What the look-alike of Pipedrive allows a day there, so that a first sync of a million people stays within the usual
+/// share of it; the real one allows 30,000 tokens and more.
+const TOKENS_A_DAY: u64 = 30_000_000;
 /// One change in the CRMs for so many people.
 const PEOPLE_A_CHANGE: usize = 20;
 /// By how much the look-alikes' clocks are put forward after the changes: a poll leaves alone what is younger than a
@@ -122,6 +125,7 @@ async fn demonstrate(global: &Global, arguments: &Demo) -> Result<(Report, Serve
         ..Settings::default()
     };
     let sandbox = Sandbox::new(settings);
+    sandbox.pipedrive.with_rates(|rates| rates.daily = Some(TOKENS_A_DAY));
     let served = sandbox.serve(None).await.map_err(|error| unserved(&error))?;
     let folder = own_folder("propsync-demo").map_err(|error| unwritten(&error))?;
     let file = write_config(&folder, &served).map_err(|error| unwritten(&error))?;

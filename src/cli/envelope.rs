@@ -44,6 +44,7 @@ impl From<&Trouble> for Failure {
             Trouble::Protocol(_) | Trouble::TooLarge(_) => Exit::Failed,
             Trouble::Ambiguous(_)
             | Trouble::NotSent { .. }
+            | Trouble::Spared(_)
             | Trouble::Outage(_)
             | Trouble::Credential(_)
             | Trouble::Forbidden(_) => Exit::Environment,

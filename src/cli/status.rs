@@ -237,7 +237,7 @@ impl SourceStatus {
             steps.push(format!("propsync explain {reference} says what it needs to leave quarantine"));
         }
         if self.write_backs > self.write_backs_refused {
-            steps.push(format!("propsync sync {} writes back the ids that are owed, or says why not", self.name));
+            steps.push(format!("propsync sync {} writes back the ids that are owed, as many as the day leaves room for, or says why not", self.name));
         }
         if let Some(reference) = &self.refused_write_back {
             steps.push(format!("propsync explain {reference} says why the CRM would not take its id"));
@@ -329,7 +329,7 @@ mod tests {
             SourceStatus { write_backs, write_backs_refused, refused_write_back, ..known }.next()
         };
         let (sync, explain) = (
-            "propsync sync hubspot writes back the ids that are owed, or says why not",
+            "propsync sync hubspot writes back the ids that are owed, as many as the day leaves room for, or says why not",
             "propsync explain hubspot:7 says why the CRM would not take its id",
         );
         assert_eq!(owing(0, None), [""; 0]);

@@ -14,6 +14,9 @@ use crate::http::pacer::Allowance;
 /// Part of a rolling day comes back all the time: an hour later some of it is there again.
 const LATER: Duration = Duration::from_secs(3600);
 
+/// So much of the day, the sum in words, and the key that gives more.
+type Part = (u64, String, &'static str);
+
 /// Whose budget it is, and how it is learnt.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Owner {
@@ -36,6 +39,8 @@ pub(super) struct Shares {
     pub everyday: u32,
     /// What a backfill may use besides; `None` has it within the other.
     pub backfill: Option<u32>,
+    /// What a day of polls costs, in the CRM's unit: of the source's share, what can wait does not touch this.
+    pub kept: u64,
 }
 
 /// What this source has used of the day, by its own count: the CRM's own lags, goes backwards or holds everybody's.
@@ -86,23 +91,31 @@ impl Budget {
         Some((part, words))
     }
 
-    /// Fails unless more than this is left of what the source may use day by day, for what can wait until it is.
-    pub(super) fn spares(&self, reserve: u64) -> Result<(), Trouble> {
+    /// Fails once what can wait has used half of what it may, for the less urgent of it: ids that are owed would else take
+    /// all of it for weeks, and no sweep would come to its end.
+    pub(super) fn halfway(&self) -> Result<(), Trouble> {
         let day = self.day();
-        let Some((part, sum, key)) = self.part(day.account, Purse::Everyday) else { return Ok(()) };
-        let (used, Owner { crm, unit, .. }) = (day.used.everyday.units, self.owner);
-        if used + reserve < part {
+        let Some((part, sum, key)) = self.part(day.account, Purse::Leisure) else { return Ok(()) };
+        if day.used.leisure.units < part.saturating_sub(self.shares.kept) / 2 {
             return Ok(());
         }
-        let cause = format!(
-            "what is left of this source's share of {crm}'s {unit} is kept for reading: {used} used within a day and {reserve} \
-             kept, where {sum}; it goes on by itself as the day rolls on, or raise {key}"
-        );
-        Err(Trouble::NotSent { cause, retry_after: Some(LATER) })
+        Err(self.spared(day.used, &sum, key))
+    }
+
+    fn spared(&self, used: Purses<Used>, sum: &str, key: &str) -> Trouble {
+        let (Owner { crm, unit, .. }, kept) = (self.owner, self.shares.kept);
+        let Purses { everyday, leisure, .. } = used;
+        Trouble::Spared(format!(
+            "what is left of this source's share of {crm}'s {unit} is kept for what goes first: {} used within a day, of \
+             which {} for what can wait, and {kept} kept for polls, where {sum}; it goes on by itself as the day rolls on, or \
+             raise {key}",
+            everyday.units + leisure.units,
+            leisure.units
+        ))
     }
 
     /// One purse's part of the day: how much, the sum in words, and the key that gives it more.
-    fn part(&self, account: Option<u64>, purse: Purse) -> Option<(u64, String, &'static str)> {
+    fn part(&self, account: Option<u64>, purse: Purse) -> Option<Part> {
         let (whole, named) = match account {
             Some(whole) => (whole, String::new()),
             None => (self.owner.at_least?, format!(", as {} has not said how many there are,", self.owner.crm)),
@@ -116,6 +129,33 @@ impl Budget {
         Some((part, format!("{key} = {share} percent of the {account}'s {whole}{named} is {part}"), key))
     }
 
+    /// Whether a call fits into what is left of its purse's part.
+    fn affords(&self, used: Purses<Used>, call: Cost, (part, sum, key): Part) -> Result<(), Trouble> {
+        let (Cost { units, purse }, Owner { crm, unit, .. }) = (call, self.owner);
+        let Purses { everyday, leisure, backfill } = used;
+        let both = everyday.units + leisure.units;
+        let (used, returns) = match purse {
+            Purse::Leisure if both + units > part || leisure.units + units > part.saturating_sub(self.shares.kept) => {
+                return Err(self.spared(used, &sum, key));
+            }
+            Purse::Backfill => (backfill.units, backfill.returns),
+            _ => (
+                both,
+                [everyday, leisure].into_iter().filter(|used| used.units > 0).filter_map(|used| used.returns).min(),
+            ),
+        };
+        if used + units <= part {
+            return Ok(());
+        }
+        let back = returns.map(|at| format!(", from {}", minute(at))).unwrap_or_default();
+        let next = if units > 1 { format!(", and the next call costs {units}") } else { String::new() };
+        let cause = format!(
+            "this source's share of {crm}'s {unit} is used up: {used} within a day{next}, where {sum}; it goes on by \
+             itself as the day rolls on{back}, or raise {key}"
+        );
+        Err(Trouble::NotSent { cause, retry_after: Some(LATER) })
+    }
+
     fn day(&self) -> MutexGuard<'_, Day> {
         self.day.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -123,23 +163,21 @@ impl Budget {
 
 impl Allowance for Budget {
     fn take(&self, Cost { units, purse }: Cost) -> Result<(), Trouble> {
-        let paying = if self.shares.backfill.is_some() { purse } else { Purse::Everyday };
+        let paying = match (purse, self.shares.backfill) {
+            (Purse::Backfill, None) => Purse::Everyday,
+            _ => purse,
+        };
         let mut day = self.day();
-        let part = self.part(day.account, paying);
-        let Used { units: used, returns } = *day.used.of(paying);
-        if let Some((_, sum, key)) = part.filter(|(part, ..)| used + units > *part) {
-            let Owner { crm, unit, .. } = self.owner;
-            let back = returns.map(|at| format!(", from {}", minute(at))).unwrap_or_default();
-            let own = match (paying, purse) {
-                (Purse::Everyday, Purse::Backfill) => ", or give the backfill a share of its own with backfill_share",
-                _ => "",
-            };
-            let next = if units > 1 { format!(", and the next call costs {units}") } else { String::new() };
-            let cause = format!(
-                "this source's share of {crm}'s {unit} is used up: {used} within a day{next}, where {sum}; it goes on by \
-                 itself as the day rolls on{back}, or raise {key}{own}"
-            );
-            return Err(Trouble::NotSent { cause, retry_after: Some(LATER) });
+        if let Some(part) = self.part(day.account, paying) {
+            self.affords(day.used, Cost { units, purse: paying }, part).map_err(|trouble| {
+                match (trouble, purse, paying) {
+                    (Trouble::NotSent { cause, retry_after }, Purse::Backfill, Purse::Everyday) => {
+                        let cause = format!("{cause}, or give the backfill a share of its own with backfill_share");
+                        Trouble::NotSent { cause, retry_after }
+                    }
+                    (trouble, ..) => trouble,
+                }
+            })?;
         }
         day.used.of(paying).units += units;
         *day.spent.of(paying) += units;
@@ -163,7 +201,7 @@ mod tests {
     }
 
     fn budget(share: u32) -> Budget {
-        Budget::new(owner(None), Shares { everyday: share, backfill: None })
+        Budget::new(owner(None), Shares { everyday: share, backfill: None, kept: 0 })
     }
 
     fn saying(a_day: &str) -> HeaderMap {
@@ -181,14 +219,25 @@ mod tests {
 
     #[test]
     fn what_can_wait_waits_for_what_is_kept() {
-        let budget = budget(20);
-        budget.spares(u64::MAX / 2).unwrap();
-        budget.learn(&saying("5000"));
-        budget.used(Spending::everyday(699));
-        budget.spares(300).unwrap();
-        let words = refused(budget.spares(301));
-        assert!(words.contains("kept for reading: 699 used within a day and 301 kept"), "{words}");
-        take(&budget).unwrap();
+        let budget = Budget::new(owner(Some(100)), Shares { everyday: 50, backfill: None, kept: 30 });
+        let wait = |units| budget.take(Cost { units, purse: Purse::Leisure });
+        wait(9).unwrap();
+        budget.halfway().unwrap();
+        wait(6).unwrap();
+        assert!(matches!(budget.halfway(), Err(Trouble::Spared(_))), "the other half is the sweep's");
+        let Err(Trouble::Spared(words)) = wait(6) else { panic!("it is the polls'") };
+        assert!(
+            words.contains("15 used within a day, of which 15 for what can wait, and 30 kept for polls"),
+            "{words}"
+        );
+        for _ in 0..33 {
+            take(&budget).unwrap();
+        }
+        // What polls use of their part takes nothing from the rest; what they use beyond it does.
+        wait(2).unwrap();
+        assert!(matches!(wait(1), Err(Trouble::Spared(_))), "polls have used more than their part");
+        let cause = refused(take(&budget));
+        assert!(cause.contains("50 within a day"), "{cause}");
     }
 
     #[test]
@@ -232,7 +281,7 @@ mod tests {
 
     #[test]
     fn what_the_smallest_account_has_counts_until_a_header_says_more() {
-        let budget = Budget::new(owner(Some(30_000)), Shares { everyday: 10, backfill: None });
+        let budget = Budget::new(owner(Some(30_000)), Shares { everyday: 10, backfill: None, kept: 0 });
         let cost = |units| Cost { units, purse: Purse::Everyday };
         budget.take(cost(2_991)).unwrap();
         let cause = refused(budget.take(cost(10)));
@@ -250,9 +299,9 @@ mod tests {
     #[test]
     fn a_backfill_with_a_share_of_its_own_takes_nothing_from_the_polls() {
         let backfill = Cost { units: 10, purse: Purse::Backfill };
-        let apart = Budget::new(owner(Some(100)), Shares { everyday: 20, backfill: Some(30) });
+        let apart = Budget::new(owner(Some(100)), Shares { everyday: 20, backfill: Some(30), kept: 0 });
         let returns = Some("2026-11-03T11:00:00Z".parse().unwrap());
-        let used = Purses { everyday: Used { units: 0, returns }, backfill: Used { units: 10, returns } };
+        let used = Purses { backfill: Used { units: 10, returns }, ..Purses::default() };
         apart.used(Spending { used, ..Spending::default() });
         apart.take(backfill).unwrap();
         apart.take(backfill).unwrap();
@@ -267,14 +316,14 @@ mod tests {
         }
         let cause = refused(take(&apart));
         assert!(cause.ends_with("or raise budget_share"), "{cause}");
-        assert_eq!(apart.spent(), Purses { everyday: 20, backfill: 20 });
+        assert_eq!(apart.spent(), Purses { everyday: 20, backfill: 20, leisure: 0 });
 
-        let together = Budget::new(owner(Some(100)), Shares { everyday: 20, backfill: None });
+        let together = Budget::new(owner(Some(100)), Shares { everyday: 20, backfill: None, kept: 0 });
         together.take(backfill).unwrap();
         together.take(backfill).unwrap();
         refused(take(&together));
         let cause = refused(together.take(backfill));
         assert!(cause.ends_with("or raise budget_share, or give the backfill a share of its own with backfill_share"));
-        assert_eq!(together.spent(), Purses { everyday: 20, backfill: 0 });
+        assert_eq!(together.spent(), Purses { everyday: 20, ..Purses::default() });
     }
 }

@@ -17,6 +17,10 @@ pub enum Trouble {
         /// The server's own wish for the next try.
         retry_after: Option<Duration>,
     },
+    /// Not sent, because what is left of a day's budget is kept for what goes first. It goes on by itself, and nobody
+    /// need hear of it.
+    #[error("{0}")]
+    Spared(String),
     /// The breaker is open: the upstream as a whole is down.
     #[error("unreachable: {0}")]
     Outage(String),
@@ -41,6 +45,7 @@ impl Trouble {
         match self {
             Self::Ambiguous(_) => "answer_lost",
             Self::NotSent { .. } => "not_sent",
+            Self::Spared(_) => "spared",
             Self::Outage(_) => "unreachable",
             Self::Credential(_) => "credential",
             Self::Forbidden(_) => "forbidden",
@@ -53,6 +58,7 @@ impl Trouble {
     #[must_use]
     pub fn remedy(&self) -> &'static str {
         match self {
+            Self::Spared(_) => "nothing: it goes on by itself as the day rolls on",
             Self::NotSent { retry_after: Some(_), .. } => "nothing is lost: run it again when the pause is over",
             Self::Ambiguous(_) | Self::NotSent { .. } | Self::Outage(_) => {
                 "nothing is lost: run it again when the upstream answers; check its status page and this machine's network"

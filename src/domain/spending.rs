@@ -8,6 +8,8 @@ pub enum Purse {
     /// What a source uses day by day.
     #[default]
     Everyday,
+    /// The same share, less what a day of polls costs: for what can wait until polls leave it something.
+    Leisure,
     /// What a backfill may use besides, where it has been given something of its own.
     Backfill,
 }
@@ -17,6 +19,8 @@ pub enum Purse {
 pub struct Purses<T> {
     /// Of the everyday one.
     pub everyday: T,
+    /// Of what polls leave.
+    pub leisure: T,
     /// Of the backfill's.
     pub backfill: T,
 }
@@ -26,6 +30,7 @@ impl<T> Purses<T> {
     pub fn of(&mut self, purse: Purse) -> &mut T {
         match purse {
             Purse::Everyday => &mut self.everyday,
+            Purse::Leisure => &mut self.leisure,
             Purse::Backfill => &mut self.backfill,
         }
     }

@@ -25,16 +25,18 @@ impl Ledger {
         limit: Option<u64>,
         at: Timestamp,
     ) -> Result<(), LedgerError> {
-        const SPEND: &str = "INSERT INTO spent (source, hour, requests, everyday, backfill) VALUES (?1, ?2, ?3, ?4, ?5)
+        const SPEND: &str = "INSERT INTO spent (source, hour, requests, everyday, leisure, backfill)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6)
             ON CONFLICT (source, hour) DO UPDATE SET requests = requests + excluded.requests,
-                everyday = everyday + excluded.everyday, backfill = backfill + excluded.backfill";
+                everyday = everyday + excluded.everyday, leisure = leisure + excluded.leisure, backfill = backfill + excluded.backfill";
         const FORGET: &str = "DELETE FROM spent WHERE source = ?1 AND hour < ?2";
         const LIMIT: &str = "INSERT OR REPLACE INTO daily_limits (source, units) VALUES (?1, ?2)";
         let whole = |units| i64::try_from(units).unwrap_or(i64::MAX);
-        let (everyday, backfill, limit) = (whole(paid.everyday), whole(paid.backfill), limit.map(whole));
-        let (source, requests) = (source.to_owned(), whole(requests));
+        let Purses { everyday, leisure, backfill } = paid;
+        let paid = (whole(everyday), whole(leisure), whole(backfill));
+        let (source, requests, limit) = (source.to_owned(), whole(requests), limit.map(whole));
         self.write(move |ledger| {
-            ledger.prepare_cached(SPEND)?.execute((&source, hour(at), requests, everyday, backfill))?;
+            ledger.prepare_cached(SPEND)?.execute((&source, hour(at), requests, paid.0, paid.1, paid.2))?;
             ledger.prepare_cached(FORGET)?.execute((&source, a_day_before(at)))?;
             if let Some(limit) = limit {
                 ledger.prepare_cached(LIMIT)?.execute((&source, limit))?;
@@ -52,20 +54,25 @@ impl Ledger {
     pub async fn spent(&self, source: &str, now: Timestamp) -> Result<Spending, LedgerError> {
         const SPENT: &str =
             "SELECT coalesce(sum(requests), 0), coalesce(sum(everyday), 0), min(hour) FILTER (WHERE everyday > 0),
+                coalesce(sum(leisure), 0), min(hour) FILTER (WHERE leisure > 0),
                 coalesce(sum(backfill), 0), min(hour) FILTER (WHERE backfill > 0),
                 (SELECT units FROM daily_limits WHERE source = ?1)
             FROM spent WHERE source = ?1 AND hour >= ?2";
         let source = source.to_owned();
         self.read(move |ledger| {
-            type Sums = (i64, i64, Option<i64>, i64, Option<i64>, Option<i64>);
+            type Sums = (i64, i64, Option<i64>, i64, Option<i64>, i64, Option<i64>, Option<i64>);
             let read = |row: &rusqlite::Row<'_>| -> rusqlite::Result<Sums> { row.try_into() };
-            let (requests, everyday, since, backfill, backfill_since, limit) =
+            let (requests, everyday, since, leisure, leisure_since, backfill, backfill_since, limit) =
                 ledger.prepare_cached(SPENT)?.query_row((source, a_day_before(now)), read)?;
             // What is spent from now on comes back when this hour does.
             let used = |sum, since: Option<i64>| {
                 Ok::<_, LedgerError>(Used { units: count("spent", sum)?, returns: returns(since.unwrap_or(hour(now))) })
             };
-            let used = Purses { everyday: used(everyday, since)?, backfill: used(backfill, backfill_since)? };
+            let used = Purses {
+                everyday: used(everyday, since)?,
+                leisure: used(leisure, leisure_since)?,
+                backfill: used(backfill, backfill_since)?,
+            };
             let limit = limit.map(|limit| count("daily_limits", limit)).transpose()?;
             Ok(Spending { requests: count("spent", requests)?, used, limit })
         })
@@ -92,7 +99,7 @@ mod tests {
     use crate::ledger::stage::{at, opened};
 
     fn everyday(units: u64) -> Purses<u64> {
-        Purses { everyday: units, backfill: 0 }
+        Purses { everyday: units, ..Purses::default() }
     }
 
     fn hours(hours: i64) -> Timestamp {
@@ -126,11 +133,17 @@ mod tests {
     async fn each_purse_is_counted_apart_and_says_when_its_oldest_comes_back() {
         let (_folder, ledger) = opened().await;
         for (everyday, backfill, when) in [(5, 0, 3), (0, 70, 5), (6, 80, 7)] {
-            ledger.spend("crm", 1, Purses { everyday, backfill }, None, hours(when)).await.unwrap();
+            ledger
+                .spend("crm", 1, Purses { everyday, backfill, leisure: everyday * 2 }, None, hours(when))
+                .await
+                .unwrap();
         }
         // The tests' epoch is not on the hour.
         let used = |units, back: i64| Used { units, returns: Some(hours(back) - chrono::TimeDelta::seconds(800)) };
-        let expected = |everyday, backfill| Purses { everyday, backfill };
+        let expected = |everyday: Used, backfill| {
+            let leisure = Used { units: everyday.units * 2, ..everyday };
+            Purses { everyday, leisure, backfill }
+        };
         for (now, purses) in [
             (10, expected(used(11, 28), used(150, 30))),
             (27, expected(used(11, 28), used(150, 30))),

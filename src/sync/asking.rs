@@ -50,7 +50,7 @@ impl Delivery<'_> {
             match call(self.desk).await {
                 Ok(answer) => return Ok(Sent::Answered(answer)),
                 Err(Trouble::Ambiguous(cause)) => return Ok(Sent::Lost(cause)),
-                Err(trouble @ (Trouble::NotSent { .. } | Trouble::Outage(_))) => {
+                Err(trouble @ (Trouble::NotSent { .. } | Trouble::Spared(_) | Trouble::Outage(_))) => {
                     patience.outlast(&*self.desk.engine.destination, &mut began, trouble).await?;
                 }
                 Err(trouble @ Trouble::Credential(_)) => {

@@ -104,7 +104,8 @@ impl<'a> Pass<'a> {
     pub(super) async fn end(&self, read: &Result<(), Stop>) -> Result<(), Stop> {
         let counts = self.tally.lock().unwrap_or_else(PoisonError::into_inner).books.counts();
         let lost = self.desk.patience.lost().map(Stop::Propstreet);
-        let trouble = read.as_ref().err().or(lost.as_ref()).map(|stop| stop.told(self.desk.now()));
+        let stopped = read.as_ref().err().filter(|stop| !stop.waits());
+        let trouble = stopped.or(lost.as_ref()).map(|stop| stop.told(self.desk.now()));
         let (source, kind) = (&self.desk.source.name, self.kind.as_str());
         tracing::info!(source, kind, trouble, ?counts, "pass ended");
         let end = PassEnd { complete: trouble.is_none(), counts, trouble };

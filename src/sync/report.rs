@@ -41,6 +41,12 @@ pub enum Stop {
 }
 
 impl Stop {
+    /// Whether this is only the turn of something else, and goes on by itself without anybody hearing of it.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        matches!(self, Self::Crm(Trouble::Spared(_)))
+    }
+
     /// The word used in JSON and in the ledger.
     #[must_use]
     pub fn code(&self) -> &'static str {

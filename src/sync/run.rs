@@ -303,7 +303,14 @@ impl<'a> Sync<'a> {
         }
         let OpenWindow { window: span, resume } = open.unwrap_or_else(|| at_once(now));
         let listing = Listing::Everyone { detail: Detail::Stamps, span, resume, floor };
-        self.pass(PassKind::Sweep, listing, span.hi).await?;
+        match self.pass(PassKind::Sweep, listing, span.hi).await {
+            // Its place is kept, and polls go first.
+            Err(stop) if stop.waits() => {
+                tracing::info!(source = self.source.name, why = %stop, "the sweep waits");
+                return Ok(());
+            }
+            ran => ran?,
+        }
         if self.patience.lost().is_some() {
             return Ok(());
         }

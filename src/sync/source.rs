@@ -68,12 +68,13 @@ pub trait ContactSource: Send + Sync {
     }
 
     /// Hears what this source has cost within the last day, before now; a CRM with a budget a day stays within its share
-    /// of that, and answers [`Trouble::NotSent`] beyond it.
+    /// of that, and answers [`Trouble::NotSent`] beyond it; or [`Trouble::Spared`] to what can wait, a sweep or a
+    /// write-back, where what is left is kept for polls.
     fn spent(&self, _spending: Spending) {}
 
     /// What was spent so far, in the unit this CRM counts by.
     fn spending(&self) -> Purses<u64> {
-        Purses { everyday: self.requests(), backfill: 0 }
+        Purses { everyday: self.requests(), ..Purses::default() }
     }
 
     /// How much of that a day this CRM allows everybody together, by its last word.

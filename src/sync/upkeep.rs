@@ -50,6 +50,7 @@ impl<'a> Upkeep<'a> {
         let requests = sent.saturating_sub(sent_before);
         let paid = Purses {
             everyday: spent.everyday.saturating_sub(before.everyday),
+            leisure: spent.leisure.saturating_sub(before.leisure),
             backfill: spent.backfill.saturating_sub(before.backfill),
         };
         let limit = self.source.crm.daily_limit();

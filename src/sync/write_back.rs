@@ -17,13 +17,13 @@ pub(super) struct WriteBacks<'a> {
     engine: &'a Engine,
     source: &'a Source,
     written: AtomicU64,
-    /// What made this sync give the field up; all that is owed stays owed.
-    lost: Mutex<Option<Trouble>>,
+    /// What made this sync leave the field alone; all that is owed stays owed.
+    ended: Mutex<Option<Trouble>>,
 }
 
 impl<'a> WriteBacks<'a> {
     pub(super) fn new(engine: &'a Engine, source: &'a Source) -> Self {
-        Self { engine, source, written: AtomicU64::new(0), lost: Mutex::default() }
+        Self { engine, source, written: AtomicU64::new(0), ended: Mutex::default() }
     }
 
     /// Notes which field the CRM has for the ids, if it has one. A new one is owed everybody.
@@ -37,14 +37,14 @@ impl<'a> WriteBacks<'a> {
         let Some(field) = self.source.crm.field() else { return Ok(()) };
         // One instant for the whole run: who is put off in it does not come back in it.
         let now = self.engine.clock.now();
-        while self.lost().is_none() {
+        while self.ended().is_none() {
             let owed = self.engine.ledger.owed(&self.source.name, now, field.at_once().max(1)).await?;
             if owed.is_empty() {
                 break;
             }
             match send(field, owed).await {
                 Ok(answers) => self.settle(answers).await?,
-                Err(trouble) => self.lose(trouble),
+                Err(trouble) => self.end(trouble),
             }
         }
         Ok(())
@@ -62,13 +62,22 @@ impl<'a> WriteBacks<'a> {
         self.written.load(Ordering::Relaxed)
     }
 
+    /// What the CRM has against it. That reading goes first is nothing: `status` counts what is owed.
     pub(super) fn lost(&self) -> Option<Trouble> {
-        self.lost.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.ended().filter(|trouble| !matches!(trouble, Trouble::Spared(_)))
     }
 
-    fn lose(&self, trouble: Trouble) {
-        tracing::warn!(source = self.source.name, %trouble, "write-back given up for this sync");
-        self.lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(trouble);
+    fn ended(&self) -> Option<Trouble> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn end(&self, trouble: Trouble) {
+        let source = &self.source.name;
+        match &trouble {
+            Trouble::Spared(why) => tracing::info!(source, why, "write-back waits"),
+            trouble => tracing::warn!(source, %trouble, "write-back given up for this sync"),
+        }
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(trouble);
     }
 }
 

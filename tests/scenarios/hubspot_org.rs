@@ -1,15 +1,11 @@
 //! What a portal does on a bad day: its logins, its limits, what it takes away and what it will not have written, over the
 //! whole stack.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use propsync::assembly::{self, Network, Parts};
+use propsync::assembly;
 use propsync::clock::Dice;
-use propsync::config::load;
-use propsync::config::tree::Config;
-use propsync::sandbox::credentials as known;
 use propsync::sandbox::faults::{Fault, Rule};
 use propsync::sandbox::hubspot::access::{Rotation, ScopeShape};
 use propsync::sandbox::hubspot::properties::Kind;
@@ -36,27 +32,9 @@ fn busy_portal(people: usize) -> (Firm, Vec<String>) {
     (firm, ids)
 }
 
-/// The configuration of a firm whose portal is entered by an app.
-fn by_oauth(firm: &Firm) -> Config {
-    let token = format!("{{ kind = \"token\", token = \"{}\" }}", known::HUBSPOT_TOKEN);
-    let app = format!(
-        "{{ kind = \"oauth_refresh\", client_id = \"{}\", client_secret = \"{}\", refresh_token = \"{}\" }}",
-        known::HUBSPOT_CLIENT_ID,
-        known::HUBSPOT_CLIENT_SECRET,
-        known::HUBSPOT_REFRESH_TOKEN
-    );
-    let text = firm.configuration().replace(&token, &app);
-    load::parse(Path::new("/propsync.toml"), &text, &BTreeMap::new()).expect("a valid configuration")
-}
-
-async fn start_by_oauth(firm: &Firm) -> Parts {
-    let (network, clock) = (&firm.network as &dyn Network, firm.clock.clone());
-    assembly::assemble(&by_oauth(firm), network, clock, Dice::seeded(1)).await.expect("the parts fit together")
-}
-
 /// One sync by an app's login, with a fresh start and a clean end.
 async fn sync_by_oauth(firm: &Firm) -> SourceReport {
-    let parts = start_by_oauth(firm).await;
+    let parts = firm.start_by_oauth().await;
     let report = sync_one(&parts, "hubspot").await;
     parts.engine.ledger.close().await;
     report
@@ -128,11 +106,11 @@ fn a_login_goes_on_for_days_whatever_becomes_of_its_refresh_tokens() {
             hubspot.set_rotation(rotation);
             for day in 0..3 {
                 // A process that stays for some hours, and others that look in and go.
-                let parts = start_by_oauth(&firm).await;
+                let parts = firm.start_by_oauth().await;
                 for hour in 0..4 {
                     hubspot.edit(&ids[hour % 3], |person| person.title = Some(format!("{day} {hour}")));
                     firm.wait(HOUR).await;
-                    let upstreams = assembly::connect(&by_oauth(&firm), &firm.network, &firm.clock, &Dice::seeded(2))
+                    let upstreams = assembly::connect(&firm.by_oauth(), &firm.network, &firm.clock, &Dice::seeded(2))
                         .expect("parts");
                     let beside = upstreams.sources.iter().find(|source| source.name == "hubspot").expect("it");
                     let (report, looked) = futures_util::join!(sync_one(&parts, "hubspot"), beside.crm.inspect());
@@ -172,7 +150,7 @@ fn an_app_that_was_uninstalled_stops_the_source_and_knocks_seldom() {
     in_virtual_time(async {
         let (firm, _) = busy_portal(3);
         let hubspot = &firm.sandbox.hubspot;
-        let parts = start_by_oauth(&firm).await;
+        let parts = firm.start_by_oauth().await;
         assert!(sync_one(&parts, "hubspot").await.is_green());
         hubspot.revoke_app();
         hubspot.reset_counts();
@@ -331,7 +309,7 @@ fn a_process_that_is_ended_during_a_login_keeps_what_the_login_gives() {
         let hubspot = &firm.sandbox.hubspot;
         hubspot.set_rotation(Rotation::OldDies);
         hubspot.faults().add(Rule::new(Fault::Late(Duration::from_secs(4))).path("/oauth/").times(1));
-        let parts = start_by_oauth(&firm).await;
+        let parts = firm.start_by_oauth().await;
         let cut_off = tokio::time::timeout(Duration::from_secs(2), sync_one(&parts, "hubspot")).await;
         assert!(cut_off.is_err(), "the answer is still on its way");
         parts.close().await;

@@ -17,6 +17,7 @@ mod passes;
 mod pipedrive_day;
 mod pipedrive_limits;
 mod pipedrive_merges;
+mod pipedrive_org;
 mod pipedrive_reading;
 mod restarts;
 mod salesforce;

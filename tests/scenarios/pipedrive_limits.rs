@@ -6,8 +6,10 @@ use std::time::Duration;
 use propsync::assembly::Parts;
 use propsync::domain::spending::Spending;
 use propsync::ledger::Ledger;
+use propsync::sandbox::faults::Rule;
 use propsync::sandbox::pipedrive::model::Pipedrive;
 use propsync::sandbox::pipedrive::rates::Rates;
+use propsync::sandbox::pipedrive::troubles;
 use propsync::sync::report::SourceReport;
 
 use crate::support::{Firm, epoch, in_virtual_time, person, sync_one};
@@ -197,5 +199,66 @@ fn a_schedule_that_does_not_fit_is_refused_before_anybody_is_read() {
         assert!(words.contains("144 polls a day at 10 tokens") && words.contains("raise budget_share to"), "{words}");
         assert_eq!(firm.sandbox.pipedrive.requests().total, 1, "who we are, and no more");
         assert_eq!(firm.contacts().len(), 0);
+    });
+}
+
+/// A quarter is 2,250, and a day of polls costs 1,720: what is left reads 53 people a day.
+#[test]
+fn a_sweep_too_large_for_the_day_spreads_over_days_and_leaves_polls_their_part() {
+    in_virtual_time(async {
+        let firm = company(100, "budget_share = 25\nbackfill_share = 40");
+        let pipedrive = &firm.sandbox.pipedrive;
+        assert!(sync(&firm).await.is_green());
+        let last = pipedrive.ids().pop().expect("somebody");
+        assert!(pipedrive.delete(&last));
+        let (mut gone, mut most) = (0, 0);
+        // An hour at a time, as polls of a coarse schedule would; the first sweep is due after a day.
+        for n in 0..24 * 6 {
+            firm.wait(HOUR).await;
+            if n % 24 == 0 {
+                pipedrive.add(&person("Nils", &format!("Dahl{n}"), &format!("n{n}@dahl.example")));
+            }
+            let before = rates(&firm).spent();
+            let report = sync(&firm).await;
+            assert!(report.is_green(), "hour {n}: {report:?}");
+            most = most.max(rates(&firm).spent().saturating_sub(before));
+            gone += report.gone.gone();
+        }
+        assert_eq!((gone, firm.contacts().len()), (1, 106));
+        let leisure = spending(&firm).await.used.leisure.units;
+        assert!(most < 600 && leisure <= 530, "a sync spends {most} at most, and a day's sweep {leisure}");
+    });
+}
+
+#[test]
+fn a_company_that_has_not_paid_is_asked_once_an_hour() {
+    in_virtual_time(async {
+        let firm = company(3, "");
+        let pipedrive = &firm.sandbox.pipedrive;
+        let parts = firm.start().await;
+        pipedrive.faults().add(Rule::new(troubles::payment_required()));
+        for calls in [1, 0, 0, 1] {
+            let (words, made) = stopped_after(&parts, pipedrive).await;
+            assert!(words.contains("402") && words.contains("billing page"), "{words}");
+            assert_eq!(made, calls);
+            firm.wait(21 * MINUTE).await;
+        }
+        pipedrive.faults().clear();
+        firm.wait(HOUR).await;
+        assert!(sync_one(&parts, "pipedrive").await.is_green());
+        parts.engine.ledger.close().await;
+    });
+}
+
+#[test]
+fn an_epoch_for_a_reset_is_no_reason_to_wait_for_years() {
+    in_virtual_time(async {
+        let firm = company(60, "");
+        firm.sandbox.pipedrive.with_rates(|rates| {
+            (rates.burst, rates.reset_is_epoch, rates.patience) = (Some(4), true, Some(6));
+        });
+        let report = sync(&firm).await;
+        assert!(report.is_green(), "{report:?}");
+        assert!(report.took < 10 * MINUTE && !rates(&firm).blocked, "{:?}", report.took);
     });
 }

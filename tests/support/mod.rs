@@ -79,6 +79,34 @@ impl Firm {
         load::parse(&file, &self.configuration(), &BTreeMap::new()).expect("a valid configuration")
     }
 
+    /// The configuration of a firm whose HubSpot and Pipedrive are entered by apps.
+    pub fn by_oauth(&self) -> Config {
+        use propsync::sandbox::credentials as known;
+        let app = |id, secret, refresh_token, more| {
+            format!(
+                "{{ kind = \"oauth_refresh\", client_id = \"{id}\", client_secret = \"{secret}\", \
+                 refresh_token = \"{refresh_token}\"{more} }}"
+            )
+        };
+        let host = format!(", oauth_url = \"{}\"", self.network.urls()[2]);
+        let hubspot =
+            app(known::HUBSPOT_CLIENT_ID, known::HUBSPOT_CLIENT_SECRET, known::HUBSPOT_REFRESH_TOKEN, String::new());
+        let pipedrive =
+            app(known::PIPEDRIVE_CLIENT_ID, known::PIPEDRIVE_CLIENT_SECRET, known::PIPEDRIVE_REFRESH_TOKEN, host);
+        let text = self
+            .configuration()
+            .replace(&format!("{{ kind = \"token\", token = \"{}\" }}", known::HUBSPOT_TOKEN), &hubspot)
+            .replace(&format!("{{ kind = \"api_token\", token = \"{}\" }}", known::PIPEDRIVE_TOKEN), &pipedrive);
+        load::parse(Path::new("/propsync.toml"), &text, &BTreeMap::new()).expect("a valid configuration")
+    }
+
+    /// Starts the program with these logins.
+    pub async fn start_by_oauth(&self) -> Parts {
+        assembly::assemble(&self.by_oauth(), &self.network, self.clock.clone(), Dice::seeded(self.seed))
+            .await
+            .expect("the parts fit together")
+    }
+
     /// Starts the program: the configuration read, the ledger open, nothing sent yet.
     pub async fn start(&self) -> Parts {
         assembly::assemble(&self.config(), &self.network, self.clock.clone(), Dice::seeded(self.seed))

@@ -165,7 +165,8 @@ mod tests {
             ("x-hubspot-ratelimit-daily", "250000"),
         ];
         let response = limits.into_iter().fold(answer(200, "{}"), |r, (name, value)| with(r, name, value));
-        let pacing = pacing(&Arc::new(budget::Budget::new(PORTAL, budget::Shares { everyday: 20, backfill: None })));
+        let pacing =
+            pacing(&Arc::new(budget::Budget::new(PORTAL, budget::Shares { everyday: 20, backfill: None, kept: 0 })));
         let expected = Budget { limit: 190, remaining: 12, reset: None };
         assert_eq!((pacing.budget)(response.headers()), Some(expected));
         assert_eq!((PORTAL.a_day)(response.headers()), Some(250_000));

@@ -166,7 +166,7 @@ impl HubSpot {
         dice: Dice,
     ) -> Self {
         let Settings { base_url, auth, budget_share, write_back } = settings;
-        let budget = Arc::new(Budget::new(limits::PORTAL, Shares { everyday: budget_share, backfill: None }));
+        let budget = Arc::new(Budget::new(limits::PORTAL, Shares { everyday: budget_share, backfill: None, kept: 0 }));
         let upstream = Upstream::new("hubspot", transport, clock.clone(), dice.clone(), limits::pacing(&budget));
         let zone = limits::Zone::default();
         let judge = limits::judging(zone.clone(), auth.renews());

@@ -91,9 +91,9 @@ tokio::task_local! {
     static PURSE: Purse;
 }
 
-/// Does this as part of a backfill, which pays for it.
-pub(super) async fn in_a_backfill<T>(reading: impl Future<Output = T>) -> T {
-    PURSE.scope(Purse::Backfill, reading).await
+/// Does this out of that purse.
+pub(super) async fn paid_from<T>(purse: Purse, calls: impl Future<Output = T>) -> T {
+    PURSE.scope(purse, calls).await
 }
 
 /// What this request costs, and what pays for it.
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn the_budgets_are_read_where_headers_are() {
-        let budget = Arc::new(budget::Budget::new(COMPANY, Shares { everyday: 20, backfill: None }));
+        let budget = Arc::new(budget::Budget::new(COMPANY, Shares { everyday: 20, backfill: None, kept: 0 }));
         let limits =
             [("x-ratelimit-limit", "80"), ("x-ratelimit-remaining", "79"), ("x-ratelimit-reset", "1778840900")];
         let expected = Budget { limit: 80, remaining: 79, reset: Some(Duration::from_secs(10)) };
@@ -256,7 +256,7 @@ mod tests {
             tokio::task::yield_now().await;
             purse()
         };
-        let both = futures_util::future::join(in_a_backfill(yielding), beside).await;
+        let both = futures_util::future::join(paid_from(Purse::Backfill, yielding), beside).await;
         assert_eq!(both, (Purse::Backfill, Purse::Everyday));
     }
 

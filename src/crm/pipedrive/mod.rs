@@ -51,7 +51,7 @@ use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
 use crate::domain::finding::Finding;
 use crate::domain::record::{Account, Page, Record, Resume, Window};
-use crate::domain::spending::{Purses, Spending};
+use crate::domain::spending::{Purse, Purses, Spending};
 use crate::http::client::{Call, Upstream};
 use crate::http::pacer::PacerSettings;
 use crate::http::refresh::Keeper;
@@ -146,8 +146,10 @@ impl Pipedrive {
     ) -> Self {
         let Settings { base_url, follows_login: follows, auth, budget_share, backfill_share, polls_a_day, write_back } =
             settings;
-        let budget =
-            Arc::new(Budget::new(limits::COMPANY, Shares { everyday: budget_share, backfill: backfill_share }));
+        let wanted = wanted::Wanted::new(wanted);
+        let day = affordable::Day::new(polls_a_day, &wanted, write_back.is_some());
+        let shares = Shares { everyday: budget_share, backfill: backfill_share, kept: day.tokens() };
+        let budget = Arc::new(Budget::new(limits::COMPANY, shares));
         let logins = Upstream::new("pipedrive", ways.login, clock.clone(), dice.clone(), PacerSettings::default());
         let (renews, upstream) = (auth.renews(), logins.clone());
         Self {
@@ -157,9 +159,9 @@ impl Pipedrive {
             renews,
             refusals: limits::Refusals::default(),
             budget,
-            day: affordable::Day::new(polls_a_day, &wanted.fields),
+            day,
             base: base_url,
-            wanted: wanted::Wanted::new(wanted),
+            wanted,
             write_back,
             definitions: definitions::Definitions::default(),
             organizations: organizations::Read::default(),
@@ -210,10 +212,11 @@ impl ContactSource for Pipedrive {
     }
 
     fn everyone(&self, detail: Detail, resume: Option<Resume>) -> BoxFuture<'_, Result<Page, Trouble>> {
-        match detail {
-            Detail::Records => limits::in_a_backfill(self.list(detail, resume)).boxed(),
-            Detail::Stamps => self.list(detail, resume).boxed(),
-        }
+        let purse = match detail {
+            Detail::Records => Purse::Backfill,
+            Detail::Stamps => Purse::Leisure,
+        };
+        limits::paid_from(purse, self.list(detail, resume)).boxed()
     }
 
     fn fetch(&self, ids: Vec<String>) -> BoxFuture<'_, Result<Vec<Record>, Trouble>> {

@@ -131,6 +131,12 @@ impl Wants {
         self.whole || !self.custom.is_empty()
     }
 
+    /// Whether it takes the definitions to read what the map reads.
+    pub(super) fn reads_definitions(&self) -> bool {
+        let has_options = ["labels", "industry"].iter().any(|name| self.names.contains_key(*name));
+        has_options || self.reads_custom() || self.uncommon().next().is_some()
+    }
+
     /// The names a rule can use.
     pub(super) fn known(&self) -> impl Iterator<Item = &'static str> {
         self.of.always.iter().chain(self.of.sometimes).copied()

@@ -48,7 +48,7 @@ impl Connection {
         clock: Clock,
         dice: Dice,
     ) -> Self {
-        let budget = Arc::new(Budget::new(ORG, Shares { everyday: budget_share, backfill: None }));
+        let budget = Arc::new(Budget::new(ORG, Shares { everyday: budget_share, backfill: None, kept: 0 }));
         let upstream = Upstream::new("salesforce", transport, clock.clone(), dice, pacing(&budget));
         let login = Login::new(base, auth, upstream.clone(), clock);
         Self { upstream, login, budget }
