@@ -157,7 +157,7 @@ fn a_ledger_of_another_version_or_without_its_key() {
     stage.tamper("PRAGMA user_version = 900");
     assert_snapshot!(refused_alike(&stage, [&["sync"], &["status"]]), @"
     3 ledger_newer
-    error: the ledger has schema 900, this program knows 2
+    error: the ledger has schema 900, this program knows 5
         fix: run the version of propsync that wrote it, or a newer one
     ");
     stage.tamper(&format!("PRAGMA user_version = {version}"));
