@@ -23,5 +23,6 @@ mod restarts;
 mod salesforce;
 mod salesforce_org;
 mod salesforce_reading;
+mod sweeps;
 mod takeover;
 mod write_back;

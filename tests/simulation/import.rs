@@ -8,9 +8,8 @@ use std::time::Duration;
 use propsync::domain::pass::PassKind;
 use propsync::sandbox::faults::{Fault, Rule};
 use propsync::sandbox::pipedrive::state::DeletedRead;
-use propsync::sync::report::SourceReport;
 
-use crate::simulation::{number, seeds};
+use crate::simulation::{kinds_of_a_sync, not_once, not_whole, number, seeds};
 use crate::support::{Firm, in_virtual_time, person, sync_one};
 
 /// Of 500, nobody was missed.
@@ -165,26 +164,18 @@ impl Company {
     }
 
     async fn poll(&self) -> Vec<PassKind> {
-        let parts = self.firm.start().await;
-        let report = sync_one(&parts, "pipedrive").await;
-        parts.engine.ledger.close().await;
-        report.passes.iter().map(|pass| pass.kind).collect()
+        kinds_of_a_sync(&self.firm, "pipedrive").await
     }
 
     /// Whom the CRM shows, and Propstreet does not hold exactly once.
     fn missed(&self) -> Vec<String> {
-        let mut carried: BTreeMap<String, usize> = BTreeMap::new();
-        for reference in self.firm.contacts().iter().flat_map(|contact| &contact.refs) {
-            *carried.entry(reference.id.clone()).or_default() += 1;
-        }
         let ids = self.firm.sandbox.pipedrive.ids();
         assert_eq!(
             BTreeSet::from_iter(&ids),
             BTreeSet::from_iter(&self.living()),
             "the story and the look-alike agree"
         );
-        let times = |id: &String| carried.get(id.as_str()).copied().unwrap_or(0);
-        ids.iter().filter(|id| times(id) != 1).map(|id| format!("{id} is on {} contacts", times(id))).collect()
+        not_once(&self.firm, &ids)
     }
 
     /// Each was entered once with an address of their own: no two contacts may have the same.
@@ -196,9 +187,4 @@ impl Company {
             .map(|contact| format!("two contacts with the address of contact {}", contact.id))
             .collect()
     }
-}
-
-fn not_whole(report: &SourceReport) -> Option<String> {
-    let whole = report.complete && report.counts.balanced();
-    (!whole).then(|| format!("a poll was not read to its end: {:?}", report.error.as_ref().map(ToString::to_string)))
 }

@@ -9,17 +9,17 @@ mod leaving;
 mod portal;
 mod weather;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use propsync::domain::pass::Outcome;
+use propsync::domain::pass::{Outcome, PassKind};
 use propsync::domain::plan::Standing;
 use propsync::sandbox::propstreet::contact::{Contact, ExternalRef, Labelled};
 use propsync::sandbox::propstreet::knobs::Knobs;
 use propsync::sandbox::truth::{Fate, Group};
 use propsync::sync::report::SourceReport;
 
-use crate::support::{Firm, in_virtual_time, sync};
+use crate::support::{Firm, in_virtual_time, sync, sync_one};
 
 const SEEDS: u64 = 100;
 
@@ -51,6 +51,29 @@ fn a_seed_runs_the_same_twice() {
 /// What a variable says, or what is usual.
 fn number(variable: &str, usual: usize) -> usize {
     std::env::var(variable).ok().and_then(|number| number.parse().ok()).unwrap_or(usual)
+}
+
+/// One sync of one source by a fresh start: the passes it consisted of.
+async fn kinds_of_a_sync(firm: &Firm, source: &str) -> Vec<PassKind> {
+    let parts = firm.start().await;
+    let report = sync_one(&parts, source).await;
+    parts.engine.ledger.close().await;
+    report.passes.iter().map(|pass| pass.kind).collect()
+}
+
+/// Who of these a CRM shows, and Propstreet does not hold exactly once.
+fn not_once(firm: &Firm, ids: &[String]) -> Vec<String> {
+    let mut carried: BTreeMap<String, usize> = BTreeMap::new();
+    for reference in firm.contacts().into_iter().flat_map(|contact| contact.refs) {
+        *carried.entry(reference.id).or_default() += 1;
+    }
+    let times = |id: &String| carried.get(id).copied().unwrap_or(0);
+    ids.iter().filter(|id| times(id) != 1).map(|id| format!("{id} is on {} contacts", times(id))).collect()
+}
+
+fn not_whole(report: &SourceReport) -> Option<String> {
+    let whole = report.complete && report.counts.balanced();
+    (!whole).then(|| format!("a poll was not read to its end: {:?}", report.error.as_ref().map(ToString::to_string)))
 }
 
 /// The seeds of one share of all; so many where nobody says how many.

@@ -9,9 +9,8 @@ use std::time::Duration;
 use propsync::domain::pass::PassKind;
 use propsync::sandbox::hubspot::rates::Allowances;
 use propsync::sandbox::hubspot::state::MergedRead;
-use propsync::sync::report::SourceReport;
 
-use crate::simulation::{number, seeds};
+use crate::simulation::{kinds_of_a_sync, not_once, not_whole, number, seeds};
 use crate::support::{Firm, in_virtual_time, person, sync_one};
 
 const SEEDS: u64 = 12;
@@ -199,27 +198,18 @@ impl Portal {
     }
 
     async fn poll(&self) -> Vec<PassKind> {
-        let parts = self.firm.start().await;
-        let report = sync_one(&parts, "hubspot").await;
-        parts.engine.ledger.close().await;
-        report.passes.iter().map(|pass| pass.kind).collect()
+        kinds_of_a_sync(&self.firm, "hubspot").await
     }
 
     /// Whom the CRM holds, and Propstreet does not hold exactly once.
     fn missed(&self) -> Vec<String> {
-        let held = self.firm.sandbox.propstreet.contacts();
-        let mut carried: BTreeMap<&str, usize> = BTreeMap::new();
-        for reference in held.iter().filter(|contact| contact.is_live()).flat_map(|contact| &contact.refs) {
-            *carried.entry(&reference.id).or_default() += 1;
-        }
         let ids = self.firm.sandbox.hubspot.ids();
         assert_eq!(
             BTreeSet::from_iter(&ids),
             BTreeSet::from_iter(&self.living()),
             "the story and the look-alike agree"
         );
-        let times = |id: &String| carried.get(id.as_str()).copied().unwrap_or(0);
-        ids.iter().filter(|id| times(id) != 1).map(|id| format!("{id} is on {} contacts", times(id))).collect()
+        not_once(&self.firm, &ids)
     }
 
     /// Each person entered once with an address of their own: no two contacts may have the same, and nobody's contact may
@@ -245,9 +235,4 @@ impl Portal {
         }
         found
     }
-}
-
-fn not_whole(report: &SourceReport) -> Option<String> {
-    let whole = report.complete && report.counts.balanced();
-    (!whole).then(|| format!("a poll was not read to its end: {:?}", report.error.as_ref().map(ToString::to_string)))
 }
