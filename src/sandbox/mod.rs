@@ -35,12 +35,14 @@ use crate::sandbox::upstream::{Crm, Upstream};
 pub mod clock;
 pub mod credentials;
 pub mod faults;
+pub mod hand;
 pub mod hubspot;
 mod path;
 pub mod people;
 pub mod pipedrive;
 mod population;
 pub mod propstreet;
+pub mod roll;
 pub mod salesforce;
 pub mod serve;
 pub mod table;
@@ -156,7 +158,7 @@ impl Sandbox {
     /// Compares Propstreet with the truth.
     #[must_use]
     pub fn check(&self) -> Report {
-        self.truth.check(&self.propstreet.contacts(), &self.propstreet.links())
+        self.truth.check(&self.propstreet.contacts_as_meant(), &self.propstreet.links())
     }
 
     /// The reference of a CRM's record as Propstreet must carry it.

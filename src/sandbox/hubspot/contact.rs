@@ -213,6 +213,7 @@ fn written_by_hubspot() -> Vec<Property<Contact>> {
                 row.value.person.email.as_deref()?.split_once('@').map(|(_, host)| host.to_lowercase())
             })
         },
+        Property { read_only: true, ..Property::held("hs_email_optout", "Unsubscribed from all email").of(Kind::Flag) },
         // HubSpot's own scores are calculated without their definition saying so.
         Property {
             read_only: true,

@@ -23,6 +23,7 @@ mod objects;
 pub mod properties;
 pub mod rates;
 mod records;
+mod roll;
 mod routes;
 mod search;
 pub mod state;

@@ -89,11 +89,20 @@ pub struct Style {
     pub labels_replace_ids: bool,
     /// Whether messengers are called `ims`, as the migration guide does, and not `im`.
     pub ims: bool,
+    /// Whether organizations have a website, an industry and the like, as some accounts do.
+    pub company_details: bool,
 }
 
 impl Default for Style {
     fn default() -> Self {
-        Self { bare: Bare::Mixed, absent: Absent::Mixed, text_ids: false, labels_replace_ids: false, ims: false }
+        Self {
+            bare: Bare::Mixed,
+            absent: Absent::Mixed,
+            text_ids: false,
+            labels_replace_ids: false,
+            ims: false,
+            company_details: false,
+        }
     }
 }
 

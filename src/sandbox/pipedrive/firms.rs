@@ -152,6 +152,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn some_accounts_know_their_organizations_websites() {
+        let pipedrive = company();
+        let firm = pipedrive.organization_of(&pipedrive.add(&employed())).unwrap();
+        let domain = employed().company.unwrap().domain;
+        for (on, website, status) in
+            [(false, None, 404), (true, Some(json!(format!("https://www.{domain}"))), 200), (false, None, 404)]
+        {
+            pipedrive.set_company_details(on);
+            let (_, body) = get(&pipedrive, &format!("/api/v2/organizations/{firm}")).await;
+            assert_eq!((body["data"].get("website"), body["data"].get("industry").is_some()), (website.as_ref(), on));
+            assert_eq!(get(&pipedrive, "/api/v2/organizationFields/website").await.0, status);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn deleted_and_hidden_organizations_leave_their_ids_on_the_persons() {
         let pipedrive = company();
         let person = pipedrive.add_at(&employed(), at(-60));

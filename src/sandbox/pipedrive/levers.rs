@@ -6,10 +6,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::sandbox::pipedrive::access::{ApiDomain, Rotation};
-use crate::sandbox::pipedrive::definitions::{Choice, Definitions};
+use crate::sandbox::pipedrive::definitions::{Choice, Definitions, Field};
 use crate::sandbox::pipedrive::fields::{Absent, Bare, Style};
 use crate::sandbox::pipedrive::hooks::Hook;
 use crate::sandbox::pipedrive::model::Pipedrive;
+use crate::sandbox::pipedrive::organization::DETAILS;
 use crate::sandbox::pipedrive::rates::Rates;
 use crate::sandbox::pipedrive::state::{DeletedRead, End, HiddenRead, State};
 
@@ -242,6 +243,15 @@ impl Pipedrive {
     /// (it has).
     pub fn set_contact_sync(&self, on: bool) {
         self.state().person_fields.contact_sync = on;
+    }
+
+    /// Whether the account's organizations have a website, an industry and the like (they have not).
+    pub fn set_company_details(&self, on: bool) {
+        let mut state = self.state();
+        state.style.company_details = on;
+        let fields = &mut state.organization_fields.fields;
+        fields.retain(|field| !DETAILS.iter().any(|(code, ..)| field.code == *code));
+        fields.extend(DETAILS.iter().filter(|_| on).map(Field::built_in));
     }
 
     /// Whether a PATCH that names an unknown custom field is refused (it is ignored).

@@ -22,6 +22,7 @@ pub mod organization;
 pub mod person;
 pub mod rates;
 mod reading;
+mod roll;
 mod routes;
 pub mod state;
 pub mod troubles;

@@ -9,6 +9,15 @@ use crate::sandbox::pipedrive::fields::{DOMAIN, OWNER, Record, Sheet, Style, int
 use crate::sandbox::pipedrive::person::visibilities;
 use crate::sandbox::table::Row;
 
+/// The fields that only some accounts have: code, name and type.
+pub const DETAILS: [(&str, &str, &str); 5] = [
+    ("website", "Website", "varchar"),
+    ("linkedin", "LinkedIn profile", "varchar"),
+    ("industry", "Industry", "enum"),
+    ("annual_revenue", "Annual revenue", "monetary"),
+    ("employee_count", "Number of employees", "int"),
+];
+
 /// An organization.
 #[derive(Clone, Debug)]
 pub struct Organization {
@@ -54,13 +63,19 @@ impl Record for Organization {
         "people_count",
     ];
 
-    fn body(row: &Row<Self>, _: &Style) -> Map<String, Json> {
+    fn body(row: &Row<Self>, style: &Style) -> Map<String, Json> {
         let company = &row.value.company;
-        into_map(json!({
+        let mut body = into_map(json!({
             "id": row.key, "name": company.name, "owner_id": OWNER, "add_time": time(row.created),
             "update_time": row.stamp.map(time), "is_deleted": row.deleted.is_some(), "visible_to": 3,
             "address": (!company.country.is_empty()).then(|| address(&company.country)), "label_ids": [],
-        }))
+        }));
+        if style.company_details {
+            let website = (!company.domain.is_empty()).then(|| format!("https://www.{}", company.domain));
+            body.extend(DETAILS.iter().map(|(code, ..)| ((*code).to_owned(), Json::Null)));
+            body.insert("website".to_owned(), website.into());
+        }
+        body
     }
 
     fn custom(&self) -> Vec<(&'static str, Json)> {

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SubsecRound, Utc};
 use serde_json::{Value, json};
 
-use crate::sandbox::propstreet::knobs::Ids;
+use crate::sandbox::propstreet::knobs::{Ids, Knobs, RefShape};
 
 /// A reference as it was written; compared by [`ExternalRef::key`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -137,18 +137,18 @@ impl Stored {
     }
 
     /// The JSON of the contact; `companies` is what its links say.
-    pub(super) fn shown(&self, ids: Ids, companies: &[Value]) -> Value {
+    pub(super) fn shown(&self, knobs: &Knobs, companies: &[Value]) -> Value {
         let contact = &self.contact;
         let primary_company =
             companies.iter().find(|company| company["isPrimary"] == true).map(|company| &company["id"]);
-        json!({
-            "id": id_json(contact.id, ids),
+        let mut shown = json!({
+            "id": id_json(contact.id, knobs.ids),
             "etag": self.etag(),
             "uri": format!("propstreet://contacts/{}", contact.id),
             "createdUtc": stamp(contact.created),
             "updatedUtc": stamp(contact.updated),
             "deletedUtc": contact.deleted.map(stamp),
-            "externalRefs": refs_json(&contact.refs),
+            "externalRefs": refs_json(&contact.refs, knobs.refs),
             "firstName": contact.first_name,
             "lastName": contact.last_name,
             "email": contact.email,
@@ -164,13 +164,21 @@ impl Stored {
             "profilePictureUrl": null,
             "changeType": change_type(contact.created, contact.updated, contact.deleted),
             "changeOrigin": self.origin,
-        })
+        });
+        if let Some(first) = contact.refs.first().filter(|_| knobs.refs == RefShape::Former) {
+            shown["externalId"] = json!(format!("{}:{}", first.namespace, first.id));
+        }
+        shown
     }
 }
 
 /// `externalRefs` as shown.
-pub(super) fn refs_json(refs: &[ExternalRef]) -> Value {
-    refs.iter().map(|r| json!({"namespace": r.namespace, "id": r.id})).collect()
+pub(super) fn refs_json(refs: &[ExternalRef], shape: RefShape) -> Value {
+    let one = |r: &ExternalRef| match shape {
+        RefShape::Current => json!({"namespace": r.namespace, "id": r.id}),
+        RefShape::Former => json!({"source": r.namespace, "externalId": r.id}),
+    };
+    refs.iter().map(one).collect()
 }
 
 fn labelled(all: &[Labelled], value_name: &str, primary: Option<&String>) -> Value {

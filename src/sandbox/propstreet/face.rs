@@ -1,42 +1,43 @@
-//! The HTTP face of the Propstreet look-alike: routes, bearer check, rate headers, bodies in and out. Decides nothing
-//! about contacts; that is the model's.
+//! The HTTP face of the Propstreet look-alike: its door with bearer check and rate headers, and the calls for contacts.
+//! Decides nothing about contacts; that is the model's.
 
 use std::collections::BTreeMap;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, patch, post};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, LOCATION};
+use axum::routing::{get, post};
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use serde_json::{Map, Value};
 
-use crate::sandbox::propstreet::Propstreet;
 use crate::sandbox::propstreet::contact::ExternalRef;
-use crate::sandbox::propstreet::input::{self, Reader, Verb};
+use crate::sandbox::propstreet::input::{self, Verb};
+use crate::sandbox::propstreet::knobs::{CreateOnly, Idempotency};
 use crate::sandbox::propstreet::model::{Action, UpsertOptions};
-use crate::sandbox::propstreet::network::Company;
-use crate::sandbox::propstreet::problem::{FieldErrors, Problem};
+use crate::sandbox::propstreet::problem::Problem;
+use crate::sandbox::propstreet::replay::{Kept, Key};
 use crate::sandbox::propstreet::timeline::ListQuery;
+use crate::sandbox::propstreet::wire::{
+    Answer, Parameters, content_type, json_answer, located, nothing_else, number, object, tag, tagged,
+};
+use crate::sandbox::propstreet::{Propstreet, network_face};
 
-const BODY_LIMIT: usize = 10 * 1024 * 1024;
 const URL_LIMIT: usize = 8000;
-
-type Answer = Result<Response, Problem>;
-type Parameters = Query<BTreeMap<String, String>>;
 
 /// Names the kind of a request for the counters.
 pub(super) fn kind(path: &str) -> &'static str {
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     match parts.as_slice() {
         ["openid", "token"] => "token",
+        ["api", "v1", "companies", "find-duplicates"] => "duplicates",
         ["api", "v1", "network", rest @ ..] => match rest {
             ["contacts"] => "contacts",
             ["contacts", "external", ..] => "contact by ref",
             ["contacts", _] => "contact",
             ["companies"] => "companies",
+            ["companies", "external", ..] => "company by ref",
             ["companies", ..] => "company",
             ["links"] => "links",
             ["links", _] => "link",
@@ -50,13 +51,12 @@ pub(super) fn kind(path: &str) -> &'static str {
 pub(super) fn router(propstreet: &Propstreet) -> Router {
     let api = Router::new()
         .route("/api/v1/network/contacts", get(list_contacts).post(create_contact))
-        .route("/api/v1/network/contacts/{id}", get(read_contact).patch(update_contact).delete(delete_contact))
+        .route(
+            "/api/v1/network/contacts/{id}",
+            get(read_contact).patch(update_contact).put(put_contact).delete(delete_contact),
+        )
         .route("/api/v1/network/contacts/external/{namespace}/{id}", get(look_up_contact).patch(upsert_contact))
-        .route("/api/v1/network/companies", get(list_companies).post(create_company))
-        .route("/api/v1/network/companies/{id}", get(read_company))
-        .route("/api/v1/network/companies/external/{namespace}/{id}", get(look_up_company))
-        .route("/api/v1/network/links", get(list_links).post(create_link))
-        .route("/api/v1/network/links/{id}", patch(update_link))
+        .merge(network_face::routes())
         .method_not_allowed_fallback(async || Problem::method_not_allowed())
         .fallback(async || Problem::not_found())
         .layer(DefaultBodyLimit::disable())
@@ -72,7 +72,10 @@ async fn door(State(propstreet): State<Propstreet>, request: Request, next: Next
     let mut response = match entry {
         Err(problem) => problem.into_response(),
         Ok(()) if request.uri().to_string().len() > URL_LIMIT => Problem::url_too_long().into_response(),
-        Ok(()) => next.run(request).await,
+        Ok(()) => match propstreet.closed(kind(&path)) {
+            Some(problem) => problem.into_response(),
+            None => answered(&propstreet, request, next).await,
+        },
     };
     if let Some(problem) = response.extensions().get::<Problem>() {
         response = problem.rendered(&path);
@@ -85,6 +88,20 @@ async fn door(State(propstreet): State<Propstreet>, request: Request, next: Next
     for (name, figure) in figures {
         response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from(figure));
     }
+    response
+}
+
+/// The answer, or the one that the request's idempotency key got before.
+async fn answered(propstreet: &Propstreet, request: Request, next: Next) -> Response {
+    let replays = propstreet.state().knobs.idempotency == Idempotency::Replayed;
+    let key = Key::of(&request).filter(|_| replays);
+    let Some(key) = key else { return next.run(request).await };
+    let now = propstreet.clock().now();
+    if let Some(answer) = propstreet.replays().answer(&key, now) {
+        return answer;
+    }
+    let (response, kept) = Kept::take(next.run(request).await).await;
+    propstreet.replays().keep(key, kept, now);
     response
 }
 
@@ -105,7 +122,7 @@ async fn list_contacts(State(propstreet): State<Propstreet>, Query(mut query): P
 }
 
 async fn create_contact(State(propstreet): State<Propstreet>, headers: HeaderMap, body: Bytes) -> Answer {
-    let change = input::read(Verb::Create, object(&headers, &body)?)?;
+    let change = input::read(Verb::Create, object(&headers, &body)?, &propstreet.state().knobs)?;
     let (id, new) = propstreet.state().create(&change)?;
     contact_answer(&propstreet, id, new)
 }
@@ -131,9 +148,17 @@ async fn update_contact(
     body: Bytes,
 ) -> Answer {
     let id = number(&id)?;
-    let change = input::read(Verb::Update, object(&headers, &body)?)?;
+    let change = input::read(Verb::Update, object(&headers, &body)?, &propstreet.state().knobs)?;
     propstreet.state().update(id, tag(&headers), &change)?;
     contact_answer(&propstreet, id, false)
+}
+
+/// One page speaks of `PUT`, and no other knows it.
+async fn put_contact(propstreet: State<Propstreet>, id: Path<String>, headers: HeaderMap, body: Bytes) -> Answer {
+    if !propstreet.state().knobs.put_updates {
+        return Err(Problem::method_not_allowed());
+    }
+    update_contact(propstreet, id, headers, body).await
 }
 
 async fn upsert_contact(
@@ -143,25 +168,13 @@ async fn upsert_contact(
     headers: HeaderMap,
     body: Bytes,
 ) -> Answer {
-    let options = UpsertOptions {
-        match_email: match query.remove("match").as_deref() {
-            None => false,
-            Some("email") => true,
-            Some(_) => return Err(Problem::invalid_field("match", "must be email")),
-        },
-        revive: match query.remove("revive").as_deref() {
-            None | Some("true") => true,
-            Some("false") => false,
-            Some(_) => return Err(Problem::invalid_field("revive", "must be true or false")),
-        },
-    };
-    // `create_only` is refused with the unknown ones: its page says one thing and its name the opposite.
+    let options = upsert_options(&mut query, propstreet.state().knobs.create_only)?;
     nothing_else(&query)?;
     let key = ExternalRef { namespace, id };
     if key.namespace.chars().count() > 50 || key.id.chars().count() > 255 {
         return Err(Problem::invalid_field("externalRefs", "namespace is at most 50, id at most 255 characters"));
     }
-    let change = input::read(Verb::Upsert, object(&headers, &body)?)?;
+    let change = input::read(Verb::Upsert, object(&headers, &body)?, &propstreet.state().knobs)?;
     let (id, action) = propstreet.state().upsert(&key, tag(&headers), options, &change)?;
     let word = match action {
         Action::Created => "created",
@@ -173,115 +186,27 @@ async fn upsert_contact(
     Ok(answer)
 }
 
+fn upsert_options(query: &mut BTreeMap<String, String>, create_only: CreateOnly) -> Result<UpsertOptions, Problem> {
+    let mut flag = |name: &str, default: bool| match query.remove(name).as_deref() {
+        None => Ok(default),
+        Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(_) => Err(Problem::invalid_field(name, "must be true or false")),
+    };
+    let revive = flag("revive", true)?;
+    let only = create_only != CreateOnly::Unknown && flag("create_only", false)?;
+    let match_email = match query.remove("match").as_deref() {
+        None => false,
+        Some("email") => true,
+        Some(_) => return Err(Problem::invalid_field("match", "must be email")),
+    };
+    let only_create = only && create_only == CreateOnly::Creates;
+    Ok(UpsertOptions { match_email, revive, only_create, only_update: only && !only_create })
+}
+
 async fn delete_contact(State(propstreet): State<Propstreet>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
     propstreet.state().delete(number(&id)?, tag(&headers))?;
     Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-async fn list_companies(State(propstreet): State<Propstreet>, Query(mut query): Parameters) -> Answer {
-    let list = ListQuery::read(&mut query)?;
-    nothing_else(&query)?;
-    let state = propstreet.state();
-    let page = state.network.company_timeline.page(&list, |_| true);
-    let rows = page.ids.iter().filter_map(|id| state.network.companies.get(id));
-    let rows = rows.map(|company| company.shown(state.knobs.ids)).collect();
-    Ok(json_answer(StatusCode::OK, &page.enveloped(rows, state.knobs.envelope)))
-}
-
-async fn create_company(State(propstreet): State<Propstreet>, headers: HeaderMap, body: Bytes) -> Answer {
-    let company = Company::read(object(&headers, &body)?)?;
-    let mut state = propstreet.state();
-    let (id, tick) = (state.fresh_id(), state.tick());
-    state.network.add_company(company, id, tick)?;
-    state.writes.companies += 1;
-    let company = state.network.companies.get(&id).ok_or_else(Problem::not_found)?;
-    let answer = json_answer(StatusCode::CREATED, &company.shown(state.knobs.ids));
-    Ok(located(tagged(answer, &company.etag()), "companies", id))
-}
-
-async fn read_company(State(propstreet): State<Propstreet>, Path(id): Path<String>) -> Answer {
-    let state = propstreet.state();
-    let company = state.network.companies.get(&number(&id)?).ok_or_else(Problem::not_found)?;
-    Ok(tagged(json_answer(StatusCode::OK, &company.shown(state.knobs.ids)), &company.etag()))
-}
-
-async fn look_up_company(
-    State(propstreet): State<Propstreet>,
-    Path((namespace, id)): Path<(String, String)>,
-) -> Answer {
-    let state = propstreet.state();
-    let company = state.network.company_by_ref(&ExternalRef { namespace, id }.key()).ok_or_else(Problem::not_found)?;
-    Ok(tagged(json_answer(StatusCode::OK, &company.shown(state.knobs.ids)), &company.etag()))
-}
-
-async fn list_links(State(propstreet): State<Propstreet>, Query(mut query): Parameters) -> Answer {
-    let list = ListQuery::read(&mut query)?;
-    let contact = query.remove("contact_id").map(|id| number(&id)).transpose()?;
-    let company = query.remove("company_id").map(|id| number(&id)).transpose()?;
-    nothing_else(&query)?;
-    let state = propstreet.state();
-    let network = &state.network;
-    let wanted = |id: u64| {
-        network.links.get(&id).is_some_and(|link| {
-            contact.is_none_or(|id| link.contact == id)
-                && company.is_none_or(|id| link.company == id)
-                && (list.include_deleted || link.deleted.is_none())
-        })
-    };
-    let page = match contact {
-        Some(contact) => network.timeline_of(contact).page(&list, wanted),
-        None => network.link_timeline.page(&list, wanted),
-    };
-    let rows = page.ids.iter().filter_map(|id| network.links.get(id)).map(|link| link.shown(state.knobs.ids)).collect();
-    Ok(json_answer(StatusCode::OK, &page.enveloped(rows, state.knobs.envelope)))
-}
-
-async fn create_link(State(propstreet): State<Propstreet>, headers: HeaderMap, body: Bytes) -> Answer {
-    let mut reader = Reader::new(object(&headers, &body)?);
-    let (contact, company) = (reader.id("contactId"), reader.id("companyId"));
-    let job_title = reader.text("jobTitle", 255, |_| true).flatten();
-    reader.finish()?;
-    let mut state = propstreet.state();
-    let contact = contact.filter(|id| state.is_live(*id));
-    let company = company.filter(|id| state.network.companies.contains_key(id));
-    let contact = contact.ok_or_else(|| Problem::invalid_field("contactId", "no such contact"))?;
-    let company = company.ok_or_else(|| Problem::invalid_field("companyId", "no such company"))?;
-    let (id, tick) = (state.fresh_id(), state.tick());
-    state.network.add_link(id, contact, company, job_title, tick);
-    state.touch(contact);
-    state.writes.links += 1;
-    let link = state.network.links.get(&id).ok_or_else(Problem::not_found)?;
-    let answer = json_answer(StatusCode::CREATED, &link.shown(state.knobs.ids));
-    Ok(located(tagged(answer, &link.etag()), "links", id))
-}
-
-async fn update_link(
-    State(propstreet): State<Propstreet>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Answer {
-    let id = number(&id)?;
-    let mut reader = Reader::new(object(&headers, &body)?);
-    let (job_title, primary) = (reader.text("jobTitle", 255, |_| true), reader.flag("isPrimary"));
-    reader.finish()?;
-    let mut state = propstreet.state();
-    let link = state.network.links.get(&id).filter(|link| link.deleted.is_none()).ok_or_else(Problem::not_found)?;
-    let contact = link.contact;
-    state.fresh_enough(&link.etag(), tag(&headers))?;
-    let tick = state.tick();
-    let changed = state.network.change_link(id, tick, |link| {
-        if let Some(title) = job_title {
-            link.job_title = title;
-        }
-        link.primary = primary.flatten().unwrap_or(link.primary);
-    });
-    if changed {
-        state.touch(contact);
-        state.writes.links += 1;
-    }
-    let link = state.network.links.get(&id).ok_or_else(Problem::not_found)?;
-    Ok(tagged(json_answer(StatusCode::OK, &link.shown(state.knobs.ids)), &link.etag()))
 }
 
 /// The whole contact, with its tag; 201 and `Location` when it is new.
@@ -291,50 +216,4 @@ fn contact_answer(propstreet: &Propstreet, id: u64, new: bool) -> Answer {
     let status = if new { StatusCode::CREATED } else { StatusCode::OK };
     let answer = tagged(json_answer(status, &state.shown(stored)), &stored.etag());
     Ok(if new { located(answer, "contacts", id) } else { answer })
-}
-
-fn json_answer(status: StatusCode, value: &Value) -> Response {
-    (status, [(CONTENT_TYPE, "application/json; charset=utf-8")], Body::from(value.to_string())).into_response()
-}
-
-fn tagged(mut response: Response, etag: &str) -> Response {
-    if let Ok(etag) = HeaderValue::from_str(etag) {
-        response.headers_mut().insert(ETAG, etag);
-    }
-    response
-}
-
-fn located(mut response: Response, collection: &str, id: u64) -> Response {
-    if let Ok(place) = HeaderValue::from_str(&format!("/api/v1/network/{collection}/{id}")) {
-        response.headers_mut().insert(LOCATION, place);
-    }
-    response
-}
-
-fn content_type(headers: &HeaderMap) -> &str {
-    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
-}
-
-fn tag(headers: &HeaderMap) -> Option<&str> {
-    headers.get(IF_MATCH).and_then(|value| value.to_str().ok())
-}
-
-fn object(headers: &HeaderMap, body: &Bytes) -> Result<Map<String, Value>, Problem> {
-    if body.len() > BODY_LIMIT {
-        return Err(Problem::body_too_large());
-    }
-    if !content_type(headers).starts_with("application/json") {
-        return Err(Problem::not_json());
-    }
-    serde_json::from_slice(body).map_err(|_| Problem::invalid_field("request", "must be a JSON object"))
-}
-
-fn number(id: &str) -> Result<u64, Problem> {
-    id.parse().map_err(|_| Problem::not_found())
-}
-
-fn nothing_else(query: &BTreeMap<String, String>) -> Result<(), Problem> {
-    let unknown: FieldErrors =
-        query.keys().map(|name| (name.clone(), vec!["is not a parameter of this request".to_owned()])).collect();
-    if unknown.is_empty() { Ok(()) } else { Err(Problem::invalid(unknown)) }
 }

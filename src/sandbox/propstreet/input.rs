@@ -5,12 +5,41 @@
 use serde_json::{Map, Value};
 
 use crate::sandbox::propstreet::contact::{ExternalRef, Labelled};
-use crate::sandbox::propstreet::limits::{is_email, is_language, is_linkedin, length};
+use crate::sandbox::propstreet::knobs::{Arrays, Knobs};
+use crate::sandbox::propstreet::limits::{Limits, is_country, is_email, is_language, is_linkedin, length};
 use crate::sandbox::propstreet::phone::e164;
 use crate::sandbox::propstreet::problem::{FieldErrors, Problem};
 
 /// A field of a body: `None` absent, `Some(None)` null, else its value.
 pub(super) type Field<T> = Option<Option<T>>;
+
+/// Present is written, absent kept, null cleared.
+pub(super) fn set<T: Clone>(old: &mut Option<T>, field: &Field<T>) {
+    if let Some(new) = field {
+        old.clone_from(new);
+    }
+}
+
+/// The same for a list, in which what is sent replaces what is there or joins it.
+pub(super) fn set_array<T: Clone>(
+    old: &mut Vec<T>,
+    field: &Field<Vec<T>>,
+    arrays: Arrays,
+    same: impl Fn(&T, &T) -> bool,
+) {
+    match (field, arrays) {
+        (None, _) => {}
+        (Some(None), _) => old.clear(),
+        (Some(Some(sent)), Arrays::Replace) => old.clone_from(sent),
+        (Some(Some(sent)), Arrays::Merge) => {
+            for item in sent {
+                if !old.iter().any(|known| same(known, item)) {
+                    old.push(item.clone());
+                }
+            }
+        }
+    }
+}
 
 /// Which body is being read: the three pages differ in fields and limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +55,10 @@ pub(super) enum Verb {
 /// An employment as written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Connection {
+    /// Of a company that is there already.
     pub(super) company: u64,
+    /// Name and country of a company to be founded first.
+    pub(super) founding: Option<(String, Option<String>)>,
     pub(super) job_title: Option<String>,
     pub(super) primary: bool,
 }
@@ -49,25 +81,79 @@ pub(super) struct Change {
     pub(super) blocked: Field<bool>,
 }
 
+impl Change {
+    /// What is left out becomes null, but for what no upsert can send.
+    fn clear_absent(&mut self) {
+        fn null<T>(field: &mut Field<T>) {
+            field.get_or_insert(None);
+        }
+        null(&mut self.first_name);
+        null(&mut self.last_name);
+        null(&mut self.primary_language);
+        null(&mut self.strategy);
+        null(&mut self.tags);
+        null(&mut self.connections);
+        // One of the two forms of addresses and numbers is enough, and sets the other.
+        if self.emails.is_none() {
+            null(&mut self.email);
+        }
+        if self.phones.is_none() {
+            null(&mut self.phone);
+        }
+    }
+
+    /// What is null counts as left out.
+    fn ignore_null(&mut self) {
+        fn keep<T>(field: &mut Field<T>) {
+            if matches!(field, Some(None)) {
+                *field = None;
+            }
+        }
+        keep(&mut self.first_name);
+        keep(&mut self.last_name);
+        keep(&mut self.email);
+        keep(&mut self.emails);
+        keep(&mut self.phone);
+        keep(&mut self.phones);
+        keep(&mut self.primary_language);
+        keep(&mut self.strategy);
+        keep(&mut self.tags);
+        keep(&mut self.connections);
+    }
+}
+
 /// Reads one body.
-pub(super) fn read(verb: Verb, body: Map<String, Value>) -> Result<Change, Problem> {
+pub(super) fn read(verb: Verb, body: Map<String, Value>, knobs: &Knobs) -> Result<Change, Problem> {
     let upsert = verb == Verb::Upsert;
-    let (name_limit, phone_limit) = if upsert { (100, 20) } else { (255, 50) };
+    let limits = Limits::of(knobs.lengths);
+    let (name_limit, email_limit, phone_limit) = if upsert {
+        (limits.upsert_name, limits.upsert_email, limits.upsert_phone)
+    } else {
+        (limits.name, limits.email, limits.phone)
+    };
+    let phone = |phone| if knobs.phones_as_sent && !upsert { phone } else { normalised(phone) };
     let mut reader = Reader::new(body);
     let mut change = Change {
         first_name: reader.name("firstName", name_limit),
         last_name: reader.name("lastName", name_limit),
-        email: reader.text("email", 254, is_email),
-        phone: reader.text("phone", phone_limit, |_| true).map(|phone| phone.map(normalised)),
+        email: reader.text("email", email_limit, is_email),
+        phone: reader.text("phone", phone_limit, |_| true).map(|sent| sent.map(phone)),
         primary_language: reader.text("primaryLanguage", 10, is_language),
         strategy: reader.text("strategy", 4000, |_| true),
-        tags: reader.tags(),
-        connections: reader.connections(),
+        tags: reader.tags(limits.tags),
+        connections: reader.connections(knobs.connections_found_companies),
         ..Change::default()
     };
     if upsert {
-        change.emails = reader.labelled("emails", "address", 254, &["work", "personal", "other"], is_email);
-        change.phones = reader.labelled("phones", "number", 30, &["mobile", "work", "home", "other"], |_| true);
+        change.emails = reader.labelled("emails", "address", email_limit, &["work", "personal", "other"], is_email);
+        change.phones =
+            reader.labelled("phones", "number", limits.upsert_number, &["mobile", "work", "home", "other"], |_| true);
+        if knobs.upsert_ignores_null {
+            change.ignore_null();
+        }
+        if knobs.upsert_clears_absent {
+            change.clear_absent();
+        }
     } else {
         change.linkedin_url = reader.text("linkedInUrl", 500, |url| is_linkedin(url, "in"));
         change.refs = reader.refs();
@@ -149,13 +235,13 @@ impl Reader {
         id
     }
 
-    pub(super) fn tags(&mut self) -> Field<Vec<String>> {
+    pub(super) fn tags(&mut self, limit: usize) -> Field<Vec<String>> {
         let strings = |value: &Value| {
             value.as_array()?.iter().map(|tag| tag.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
         };
         let tags = self.field("tags", "must be an array of strings", strings)?;
-        if tags.as_ref().is_some_and(|tags| tags.len() > 100) {
-            self.fail("tags", "must hold at most 100 tags");
+        if tags.as_ref().is_some_and(|tags| tags.len() > limit) {
+            self.fail("tags", &format!("must hold at most {limit} tags"));
         }
         Some(tags)
     }
@@ -175,10 +261,11 @@ impl Reader {
         Some(refs)
     }
 
-    fn connections(&mut self) -> Field<Vec<Connection>> {
+    fn connections(&mut self, founding: bool) -> Field<Vec<Connection>> {
         let message = "must be an array of {company: {kind: \"existing\", id}, jobTitle?, primary}";
-        let list =
-            self.field("connections", message, |value| value.as_array()?.iter().map(read_connection).collect())?;
+        let list = self.field("connections", message, |value| {
+            value.as_array()?.iter().map(|one| read_connection(one, founding)).collect()
+        })?;
         if list.as_ref().is_some_and(|l: &Vec<_>| !l.is_empty() && l.iter().filter(|c| c.primary).count() != 1) {
             self.fail("connections", "exactly one connection must be primary");
         }
@@ -214,18 +301,25 @@ fn read_ref(value: &Value) -> Option<ExternalRef> {
     Some(ExternalRef::new(text("namespace", 50)?, text("id", 255)?))
 }
 
-fn read_connection(value: &Value) -> Option<Connection> {
+fn read_connection(value: &Value, founding: bool) -> Option<Connection> {
     let known = |object: &Map<String, Value>, names: &[&str]| object.keys().all(|key| names.contains(&key.as_str()));
     let object = value.as_object().filter(|o| known(o, &["company", "jobTitle", "primary"]))?;
-    let company = object.get("company")?.as_object().filter(|o| known(o, &["kind", "id"]))?;
-    if company.get("kind")?.as_str()? != "existing" {
-        return None;
-    }
+    let company = object.get("company")?.as_object()?;
+    let (company, founding) = match company.get("kind")?.as_str()? {
+        "existing" if known(company, &["kind", "id"]) => (read_id(company.get("id")?)?, None),
+        "new" if founding && known(company, &["kind", "name", "countryCode"]) => {
+            let country = company.get("countryCode").filter(|country| !country.is_null());
+            let country = country.map(|country| country.as_str().filter(|code| is_country(code)).ok_or(()));
+            let name = company.get("name")?.as_str().filter(|name| !name.trim().is_empty() && length(name) <= 255)?;
+            (0, Some((name.to_owned(), country.transpose().ok()?.map(str::to_owned))))
+        }
+        _ => return None,
+    };
     let job_title = match object.get("jobTitle") {
         None | Some(Value::Null) => None,
         Some(title) => Some(title.as_str().filter(|title| length(title) <= 255)?.to_owned()),
     };
-    Some(Connection { company: read_id(company.get("id")?)?, job_title, primary: object.get("primary")?.as_bool()? })
+    Some(Connection { company, founding, job_title, primary: object.get("primary")?.as_bool()? })
 }
 
 /// An id as text or number: what the knob shows must be accepted back.
@@ -242,7 +336,7 @@ mod tests {
 
     async fn failing_fields(verb: Verb, body: Value) -> Vec<String> {
         let Value::Object(body) = body else { panic!("not an object") };
-        let Err(problem) = read(verb, body) else { return Vec::new() };
+        let Err(problem) = read(verb, body, &Knobs::default()) else { return Vec::new() };
         let bytes = to_bytes(problem.rendered("/").into_body(), usize::MAX).await.unwrap();
         let problem: Value = serde_json::from_slice(&bytes).unwrap();
         problem["errors"].as_object().unwrap().keys().cloned().collect()

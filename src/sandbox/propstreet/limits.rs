@@ -1,12 +1,59 @@
 //! What makes a value acceptable to Propstreet: lengths in UTF-16 units, forms, closed lists. Knows no field names.
 //! <https://docs.propstreet.com/documentation/limits>
 
+use crate::sandbox::propstreet::knobs::Lengths;
+
 /// Every ISO 639-1 code.
 const LANGUAGES: &str = "aa ab ae af ak am an ar as av ay az ba be bg bh bi bm bn bo br bs ca ce ch co cr cs cu cv cy \
     da de dv dz ee el en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii \
     ik io is it iu ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr \
     ms mt my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl \
     sm sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu";
+
+/// The lengths on which the pages differ. A create and a `PATCH` by id share theirs, an upsert has its own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) name: usize,
+    pub(super) upsert_name: usize,
+    pub(super) company_name: usize,
+    pub(super) email: usize,
+    pub(super) upsert_email: usize,
+    pub(super) phone: usize,
+    pub(super) upsert_phone: usize,
+    pub(super) upsert_number: usize,
+    pub(super) tags: usize,
+}
+
+impl Limits {
+    pub(super) fn of(lengths: Lengths) -> Self {
+        let by_page = Self {
+            name: 255,
+            upsert_name: 100,
+            company_name: 255,
+            email: 255,
+            upsert_email: 254,
+            phone: 50,
+            upsert_phone: 20,
+            upsert_number: 30,
+            tags: usize::MAX,
+        };
+        match lengths {
+            Lengths::ByPage => by_page,
+            Lengths::Shortest => Self { email: 254, tags: 100, ..by_page },
+            Lengths::Guide => Self {
+                name: 500,
+                upsert_name: 500,
+                company_name: 500,
+                email: 254,
+                upsert_email: 254,
+                phone: 50,
+                upsert_phone: 50,
+                upsert_number: 50,
+                tags: 100,
+            },
+        }
+    }
+}
 
 /// Length as .NET counts it.
 pub(super) fn length(text: &str) -> usize {

@@ -1,16 +1,16 @@
 //! Propstreet's contacts and the rules they are kept by: uniqueness, tags, merging, revival, deletion. Knows no HTTP
 //! beyond the words of a refusal; what the pages leave open it asks the knobs.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use crate::sandbox::clock::Clock;
 use crate::sandbox::propstreet::contact::{Contact, ExternalRef, RefKey, Stored, to_ticks};
-use crate::sandbox::propstreet::input::{Change, Field};
-use crate::sandbox::propstreet::knobs::{Arrays, Knobs, KnownRef, StaleTag, TakenEmail};
+use crate::sandbox::propstreet::input::{Change, set, set_array};
+use crate::sandbox::propstreet::knobs::{Arrays, ConflictBody, Knobs, KnownRef, StaleTag, TakenEmail};
 use crate::sandbox::propstreet::network::{Network, Tick};
 use crate::sandbox::propstreet::problem::Problem;
 use crate::sandbox::propstreet::timeline::{ListQuery, Page, Timeline};
@@ -29,9 +29,15 @@ pub struct Writes {
     /// Contacts deleted.
     pub deleted: u64,
     /// Companies created.
-    pub companies: u64,
-    /// Links created or changed.
-    pub links: u64,
+    pub companies_created: u64,
+    /// Companies changed.
+    pub companies_updated: u64,
+    /// Employments begun by a call of their own.
+    pub links_created: u64,
+    /// Employments changed by a call of their own.
+    pub links_changed: u64,
+    /// Employments ended by a call of their own.
+    pub links_ended: u64,
 }
 
 /// What an upsert did, for `X-Propstreet-Upsert-Action`.
@@ -47,6 +53,10 @@ pub(super) enum Action {
 pub(super) struct UpsertOptions {
     pub(super) match_email: bool,
     pub(super) revive: bool,
+    /// Refuse what is there.
+    pub(super) only_create: bool,
+    /// Refuse what is not there.
+    pub(super) only_update: bool,
 }
 
 /// Everything Propstreet remembers.
@@ -66,9 +76,10 @@ pub(super) struct State {
     version: u64,
 }
 
+/// What stands in the way of a contact, and on which other one it is.
 enum Clash {
     Ref(u64),
-    Email,
+    Email(u64),
 }
 
 impl State {
@@ -119,13 +130,16 @@ impl State {
 
     /// A contact by reference, as the API finds it: perhaps not yet, perhaps not any more.
     pub(super) fn look_up(&self, key: &RefKey) -> Result<&Stored, Problem> {
-        let lag = TimeDelta::from_std(self.knobs.lookup_lag).unwrap_or(TimeDelta::MAX);
-        let visible = |since: &DateTime<Utc>| self.clock.now() - *since >= lag;
         let holders = self.by_ref.get(key).into_iter().flatten();
         let mut seen: Vec<&Stored> =
-            holders.filter(|(_, since)| visible(since)).filter_map(|(id, _)| self.get(*id).ok()).collect();
+            holders.filter(|(_, since)| self.shows(**since)).filter_map(|(id, _)| self.get(*id).ok()).collect();
         seen.sort_by_key(|stored| stored.contact.is_live());
         seen.pop().ok_or_else(Problem::not_found)
+    }
+
+    /// Whether a look-up already finds what was written then.
+    pub(super) fn shows(&self, since: DateTime<Utc>) -> bool {
+        self.clock.now() - since >= TimeDelta::from_std(self.knobs.lookup_lag).unwrap_or(TimeDelta::MAX)
     }
 
     pub(super) fn list(&self, query: &ListQuery) -> Page {
@@ -134,7 +148,7 @@ impl State {
     }
 
     pub(super) fn shown(&self, stored: &Stored) -> Value {
-        stored.shown(self.knobs.ids, &self.network.companies_of(stored.contact.id, self.knobs.ids))
+        stored.shown(&self.knobs, &self.network.companies_of(stored.contact.id, self.knobs.ids))
     }
 
     /// Creates; answers the id and whether it is new (a knob lets a known reference answer what is there).
@@ -168,8 +182,13 @@ impl State {
         let ref_key = key.key();
         let holder = |live| self.holders(&ref_key).find(|s| s.contact.is_live() == live).map(|s| s.contact.clone());
         let (known, deleted) = (holder(true), holder(false).filter(|_| options.revive));
-        let by_email = || self.primary_owner(change.email.as_ref()?.as_deref()?).filter(|_| options.match_email);
+        let by_email = || self.matched(change.email.as_ref()?.as_deref()?).filter(|_| options.match_email);
         if let Some(contact) = known.or_else(|| by_email().map(|id| self.contacts[&id].contact.clone())) {
+            let second = contact.refs.iter().map(ExternalRef::key).any(|r| r.0 == ref_key.0 && r.1 != ref_key.1);
+            if options.only_create || (second && !contact.has_ref(&ref_key) && self.knobs.match_refuses_second_id) {
+                return Err(self.refusal(&Clash::Ref(contact.id)));
+            }
+            let tag = tag.filter(|_| self.knobs.upsert_honours_tag);
             self.fresh_enough(&self.contacts[&contact.id].etag(), tag)?;
             let id = contact.id;
             self.rewrite(carrying(contact, key), change)?;
@@ -182,11 +201,14 @@ impl State {
             self.writes.revived += 1;
             return Ok((id, Action::Revived));
         }
+        if options.only_update {
+            return Err(Problem::not_found());
+        }
         let mut contact = carrying(Contact::default(), key);
         self.apply(&mut contact, change)?;
         match self.clash(&contact) {
             // "revive=false: make a new one" holds even where a deleted contact keeps its references.
-            Some(Clash::Email) => Err(self.refusal(&Clash::Email)),
+            Some(clash @ Clash::Email(_)) => Err(self.refusal(&clash)),
             _ => Ok((self.insert(contact, change), Action::Created)),
         }
     }
@@ -223,9 +245,9 @@ impl State {
     }
 
     /// A changed employment shows in the contact, so it gets a new tag.
-    pub(super) fn touch(&mut self, id: u64) {
+    pub(super) fn touch(&mut self, id: u64, origin: &'static str) {
         if let Some(contact) = self.contacts.get(&id).map(|stored| stored.contact.clone()) {
-            self.put(contact, "api");
+            self.put(contact, origin);
         }
     }
 
@@ -242,8 +264,8 @@ impl State {
 
     fn insert(&mut self, contact: Contact, change: &Change) -> u64 {
         let id = self.put(contact, "api");
+        let wanted = self.founded(change.connections.iter().flatten().flatten());
         let tick = Tick { now: to_ticks(self.clock.now()), version: self.version };
-        let wanted = change.connections.iter().flatten().flatten().cloned().collect::<Vec<_>>();
         self.network.connect(id, &wanted, Arrays::Merge, tick, &mut self.last_id);
         self.writes.created += 1;
         id
@@ -257,11 +279,11 @@ impl State {
         }
         let mut changed = self.contacts.get(&contact.id).is_none_or(|stored| stored.contact != contact);
         if let Some(wanted) = &change.connections {
+            let wanted = self.founded(wanted.iter().flatten());
             let tick = self.tick();
-            let wanted = wanted.as_deref().unwrap_or_default();
-            changed |= self.network.connect(contact.id, wanted, self.knobs.arrays, tick, &mut self.last_id);
+            changed |= self.network.connect(contact.id, &wanted, self.knobs.connections, tick, &mut self.last_id);
         }
-        if changed {
+        if changed || self.knobs.noop_makes_a_version {
             self.put(contact, "api");
             self.writes.updated += 1;
         } else {
@@ -294,31 +316,21 @@ impl State {
         if let Some(blocked) = change.blocked {
             contact.blocked = blocked.unwrap_or(false);
         }
-        self.set_array(&mut contact.tags, &change.tags, |a, b| a == b);
-        self.set_array(&mut contact.refs, &change.refs, |a, b| a.key() == b.key());
+        set_array(&mut contact.tags, &change.tags, self.knobs.arrays, |a, b| a == b);
+        set_array(&mut contact.refs, &change.refs, self.knobs.arrays, |a, b| a.key() == b.key());
         if !contact.has_identifier() {
             return Err(Problem::invalid_field("request", "at least one of name, email and phone is required"));
         }
-        let mut companies = change.connections.iter().flatten().flatten().map(|connection| connection.company);
-        if companies.any(|id| !self.network.companies.contains_key(&id)) {
+        let namespaces: BTreeSet<String> = contact.refs.iter().map(|reference| reference.key().0).collect();
+        if self.knobs.namespace_once && namespaces.len() < contact.refs.len() {
+            return Err(Problem::invalid_field("externalRefs", "each namespace may appear once"));
+        }
+        let connections = change.connections.iter().flatten().flatten();
+        let mut companies = connections.filter(|one| one.founding.is_none()).map(|one| one.company);
+        if companies.any(|id| !self.network.is_company(id)) {
             return Err(Problem::invalid_field("connections", "no such company"));
         }
         Ok(())
-    }
-
-    fn set_array<T: Clone>(&self, old: &mut Vec<T>, field: &Field<Vec<T>>, same: impl Fn(&T, &T) -> bool) {
-        let Some(sent) = field else { return };
-        match (sent, self.knobs.arrays) {
-            (None, _) => old.clear(),
-            (Some(sent), Arrays::Replace) => old.clone_from(sent),
-            (Some(sent), Arrays::Merge) => {
-                for item in sent {
-                    if !old.iter().any(|known| same(known, item)) {
-                        old.push(item.clone());
-                    }
-                }
-            }
-        }
     }
 
     /// Whether another contact stands in the way, reference before address.
@@ -333,15 +345,15 @@ impl State {
             }
         }
         let mine = self.counted_addresses(contact);
-        let taken = mine.iter().any(|address| {
+        mine.iter().find_map(|address| {
             let owners = self.by_email.get(&address.to_lowercase()).into_iter().flatten();
             let counted = |id: &u64| self.is_live(*id) || self.knobs.deleted_addresses_count;
-            owners.filter(|id| other(id) && counted(id)).any(|id| {
+            let mut owners = owners.filter(|id| other(id) && counted(id)).filter(|id| {
                 let theirs = self.counted_addresses(&self.contacts[id].contact);
                 theirs.iter().any(|one| self.same_address(one, address))
-            })
-        });
-        taken.then_some(Clash::Email)
+            });
+            owners.next().map(|id| Clash::Email(*id))
+        })
     }
 
     fn counted_addresses<'a>(&self, contact: &'a Contact) -> Vec<&'a str> {
@@ -354,18 +366,25 @@ impl State {
         one == other || (!self.knobs.email_case_matters && one.to_lowercase() == other.to_lowercase())
     }
 
-    /// Who has an address as the primary one.
-    fn primary_owner(&self, address: &str) -> Option<u64> {
+    /// Whom `match=email` finds: who has the address as the primary one, or perhaps among the others.
+    fn matched(&self, address: &str) -> Option<u64> {
         let has = |id: &u64| {
-            let email = self.contacts.get(id).and_then(|stored| stored.contact.email.as_deref());
-            self.is_live(*id) && email.is_some_and(|email| self.same_address(email, address))
+            let contact = self.contacts.get(id).map(|stored| &stored.contact).filter(|contact| contact.is_live());
+            contact.is_some_and(|contact| {
+                let others = contact.emails.iter().filter(|_| self.knobs.match_finds_secondary);
+                let mut all = contact.email.iter().chain(others.map(|email| &email.value));
+                all.any(|email| self.same_address(email, address))
+            })
         };
         self.by_email.get(&address.to_lowercase())?.iter().copied().find(has)
     }
 
     fn refusal(&self, clash: &Clash) -> Problem {
+        let telling = self.knobs.conflict_body == ConflictBody::Telling;
         match (clash, self.knobs.taken_email) {
-            (Clash::Email, TakenEmail::Invalid) => Problem::invalid_field("email", "is already in use"),
+            (Clash::Email(_), TakenEmail::Invalid) => Problem::invalid_field("email", "is already in use"),
+            (Clash::Email(id), _) if telling => Problem::taken("email", *id),
+            (Clash::Ref(id), _) if telling => Problem::taken("externalRefs", *id),
             _ => Problem::conflict(),
         }
     }
@@ -391,12 +410,6 @@ impl State {
             }
         }
         (Some(old.updated), since)
-    }
-}
-
-fn set<T: Clone>(old: &mut Option<T>, field: &Field<T>) {
-    if let Some(new) = field {
-        old.clone_from(new);
     }
 }
 

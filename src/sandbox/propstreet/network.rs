@@ -1,37 +1,17 @@
-//! Companies and links, the employments between contacts and companies: just enough of both for a sync that files people
-//! under their employers. Knows ids of contacts, not contacts.
+//! Companies and links, the employments between contacts and companies, and who may be found by what. Keeps them; what
+//! may be written is decided in `firms.rs`. Knows ids of contacts, not contacts.
 //! <https://docs.propstreet.com/api-reference/tag/links/post/api/v1/network/links>
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::sandbox::propstreet::contact::{ExternalRef, RefKey, change_type, etag, id_json, refs_json, stamp};
-use crate::sandbox::propstreet::input::{Connection, Reader};
+use crate::sandbox::propstreet::company::{Company, Held};
+use crate::sandbox::propstreet::contact::{ExternalRef, RefKey, change_type, etag, id_json, stamp};
+use crate::sandbox::propstreet::input::Connection;
 use crate::sandbox::propstreet::knobs::{Arrays, Ids};
-use crate::sandbox::propstreet::limits::{is_country, is_linkedin};
-use crate::sandbox::propstreet::problem::Problem;
 use crate::sandbox::propstreet::timeline::Timeline;
-
-/// A company.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Company {
-    /// Propstreet's id; given by the sandbox.
-    pub id: u64,
-    /// Its name.
-    pub name: String,
-    /// ISO 3166-1 alpha-2.
-    pub country_code: Option<String>,
-    /// Lower-case host without `www.`.
-    pub domain: Option<String>,
-    /// Full URL.
-    pub homepage_url: Option<String>,
-    /// References.
-    pub refs: Vec<ExternalRef>,
-    created: DateTime<Utc>,
-    version: u64,
-}
 
 /// An employment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,41 +43,68 @@ pub(super) struct Tick {
 /// All companies and links.
 #[derive(Debug, Default)]
 pub(super) struct Network {
-    pub(super) companies: BTreeMap<u64, Company>,
+    pub(super) companies: BTreeMap<u64, Held>,
     pub(super) links: BTreeMap<u64, Link>,
     pub(super) company_timeline: Timeline,
     pub(super) link_timeline: Timeline,
-    company_refs: BTreeMap<RefKey, u64>,
+    /// Which company carries a reference, and since when.
+    company_refs: BTreeMap<RefKey, BTreeMap<u64, DateTime<Utc>>>,
     links_of: BTreeMap<u64, BTreeSet<u64>>,
 }
 
 impl Network {
-    pub(super) fn company_by_ref(&self, key: &RefKey) -> Option<&Company> {
-        self.companies.get(self.company_refs.get(key)?)
+    pub(super) fn is_company(&self, id: u64) -> bool {
+        self.companies.get(&id).is_some_and(|held| held.company.is_live())
     }
 
-    /// Stores a new company; `id` must be fresh.
-    pub(super) fn add_company(&mut self, mut company: Company, id: u64, tick: Tick) -> Result<(), Problem> {
-        let keys: Vec<RefKey> = company.refs.iter().map(ExternalRef::key).collect();
-        if keys.iter().any(|key| self.company_refs.contains_key(key)) {
-            return Err(Problem::conflict());
+    /// All companies that carry a reference, deleted or not, and since when.
+    pub(super) fn companies_by_ref(&self, key: &RefKey) -> impl Iterator<Item = (&Held, DateTime<Utc>)> {
+        let holders = self.company_refs.get(key).into_iter().flatten();
+        holders.filter_map(|(id, since)| Some((self.companies.get(id)?, *since)))
+    }
+
+    /// Stores a company as it is, whatever the rules say; its id must be given.
+    pub(super) fn put_company(&mut self, mut company: Company, origin: &'static str, tick: Tick) {
+        let (id, now) = (company.id, tick.now);
+        let before = self.companies.get(&id).map(|held| held.company.clone());
+        let mut since = BTreeMap::new();
+        for key in before.iter().flat_map(|company| &company.refs).map(ExternalRef::key) {
+            let at = self.company_refs.get_mut(&key).and_then(|holders| holders.remove(&id));
+            since.extend(at.map(|at| (key, at)));
         }
-        (company.id, company.created, company.version) = (id, tick.now, tick.version);
-        self.company_refs.extend(keys.into_iter().map(|key| (key, id)));
-        self.company_timeline.set(None, tick.now, id);
-        self.companies.insert(id, company);
-        Ok(())
+        for key in company.refs.iter().map(ExternalRef::key) {
+            let at = since.get(&key).copied().unwrap_or(now);
+            self.company_refs.entry(key).or_default().insert(id, at);
+        }
+        company.created = before.as_ref().map_or(now, |before| before.created);
+        company.updated = now;
+        self.company_timeline.set(before.map(|before| before.updated), now, id);
+        self.companies.insert(id, Held { company, version: tick.version, origin });
     }
 
-    /// Stores a new link; the first of a contact becomes its primary one. `id` must be fresh.
+    /// Stores a new link, not a primary one. `id` must be fresh.
     pub(super) fn add_link(&mut self, id: u64, contact: u64, company: u64, job_title: Option<String>, tick: Tick) {
-        let primary = self.live_links(contact).next().is_none();
-        let Tick { now, version } = tick;
-        let link =
-            Link { id, contact, company, job_title, primary, deleted: None, created: now, updated: now, version };
-        self.link_timeline.set(None, now, id);
+        let Tick { now: created, version } = tick;
+        let (primary, deleted, updated) = (false, None, created);
+        let link = Link { id, contact, company, job_title, primary, deleted, created, updated, version };
+        self.link_timeline.set(None, created, id);
         self.links_of.entry(contact).or_default().insert(id);
         self.links.insert(id, link);
+    }
+
+    /// Deletes a link; if it was the primary one, the oldest that is left may take its place.
+    pub(super) fn end_link(&mut self, id: u64, passes_on: bool, tick: Tick) {
+        let Some((contact, primary)) = self.links.get(&id).map(|link| (link.contact, link.primary)) else { return };
+        self.change_link(id, tick, |link| (link.deleted, link.primary) = (Some(tick.now), false));
+        let heir = self.live_links(contact).map(|link| link.id).min().filter(|_| primary && passes_on);
+        if let Some(heir) = heir {
+            self.change_link(heir, tick, |link| link.primary = true);
+        }
+    }
+
+    /// The live links of a company.
+    pub(super) fn links_at(&self, company: u64) -> impl Iterator<Item = &Link> {
+        self.links.values().filter(move |link| link.company == company && link.deleted.is_none())
     }
 
     /// Changes a link; making it primary takes that from the contact's others.
@@ -165,7 +172,7 @@ impl Network {
         }
         if arrays == Arrays::Replace {
             for dropped in before.iter().filter(|link| !wanted.iter().any(|c| c.company == link.company)) {
-                self.change_link(dropped.id, tick, |link| link.deleted = Some(tick.now));
+                self.end_link(dropped.id, false, tick);
             }
         }
         !self.live_links(contact).eq(before.iter())
@@ -174,7 +181,7 @@ impl Network {
     /// `companies` of a contact as shown.
     pub(super) fn companies_of(&self, contact: u64, ids: Ids) -> Vec<Value> {
         let shown = |link: &Link| {
-            let company = self.companies.get(&link.company)?;
+            let company = self.companies.get(&link.company).map(|held| &held.company).filter(|c| c.is_live())?;
             Some(json!({
                 "id": id_json(company.id, ids),
                 "uri": format!("propstreet://companies/{}", company.id),
@@ -185,63 +192,6 @@ impl Network {
         };
         self.live_links(contact).filter_map(shown).collect()
     }
-}
-
-impl Company {
-    /// Reads the body of a create. <https://docs.propstreet.com/api-reference/model/CreateCompanyRequest>
-    pub(super) fn read(body: Map<String, Value>) -> Result<Self, Problem> {
-        let mut reader = Reader::new(body);
-        let name = reader.text("name", 255, |name| !name.trim().is_empty()).flatten();
-        if name.is_none() {
-            reader.fail("name", "is required");
-        }
-        let homepage_url = reader.text("homepageUrl", 500, |url| url::Url::parse(url).is_ok()).flatten();
-        let domain = reader.text("domain", 255, |domain| domain.contains('.')).flatten();
-        let company = Self {
-            name: name.unwrap_or_default(),
-            country_code: reader.text("countryCode", 10, is_country).flatten(),
-            // A given domain is ignored beside a homepage, which has one of its own.
-            domain: homepage_url.as_deref().and_then(host).or(domain).map(|domain| bare(&domain)),
-            homepage_url,
-            refs: reader.refs().flatten().unwrap_or_default(),
-            ..Self::default()
-        };
-        reader.text("linkedInUrl", 500, |url| is_linkedin(url, "company"));
-        reader.text("strategy", 4000, |_| true);
-        reader.tags();
-        reader.finish()?;
-        Ok(company)
-    }
-
-    pub(super) fn etag(&self) -> String {
-        etag(self.version)
-    }
-
-    pub(super) fn shown(&self, ids: Ids) -> Value {
-        json!({
-            "id": id_json(self.id, ids),
-            "name": self.name,
-            "etag": self.etag(),
-            "createdUtc": stamp(self.created),
-            "updatedUtc": stamp(self.created),
-            "countryCode": self.country_code,
-            "domain": self.domain,
-            "homepageUrl": self.homepage_url,
-            "externalRefs": refs_json(&self.refs),
-            "deletedUtc": null,
-            "changeType": "create",
-            "changeOrigin": "api",
-        })
-    }
-}
-
-fn host(url: &str) -> Option<String> {
-    url::Url::parse(url).ok()?.host_str().map(str::to_owned)
-}
-
-fn bare(domain: &str) -> String {
-    let domain = domain.to_lowercase();
-    domain.strip_prefix("www.").unwrap_or(&domain).to_owned()
 }
 
 impl Link {

@@ -22,11 +22,21 @@ pub(super) struct Problem {
     detail: String,
     errors: FieldErrors,
     retry_after: Option<u64>,
+    /// The field whose value is taken, and the contact that has it.
+    taken: Option<Box<(&'static str, u64)>>,
 }
 
 impl Problem {
     fn new(status: StatusCode, slug: &'static str, title: &'static str, detail: &str) -> Self {
-        Self { status, slug, title, detail: detail.to_owned(), errors: FieldErrors::new(), retry_after: None }
+        Self {
+            status,
+            slug,
+            title,
+            detail: detail.to_owned(),
+            errors: FieldErrors::new(),
+            retry_after: None,
+            taken: None,
+        }
     }
 
     pub(super) fn invalid(errors: FieldErrors) -> Self {
@@ -43,6 +53,15 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized", detail)
     }
 
+    pub(super) fn forbidden() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "Forbidden", "The client may not use this resource.")
+    }
+
+    pub(super) fn tag_required() -> Self {
+        let status = StatusCode::PRECONDITION_REQUIRED;
+        Self::new(status, "precondition-required", "Precondition Required", "The request must carry If-Match.")
+    }
+
     pub(super) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "Not Found", "There is no such resource.")
     }
@@ -55,6 +74,11 @@ impl Problem {
     /// The pages let nobody tell a taken reference from a taken address, so neither does this.
     pub(super) fn conflict() -> Self {
         Self::new(StatusCode::CONFLICT, "conflict", "Conflict", "The request conflicts with an existing resource.")
+    }
+
+    /// The same in a server that tells what is taken and by whom.
+    pub(super) fn taken(field: &'static str, by: u64) -> Self {
+        Self { taken: Some(Box::new((field, by))), ..Self::conflict() }
     }
 
     pub(super) fn stale(as_conflict: bool) -> Self {
@@ -97,6 +121,10 @@ impl Problem {
         });
         if !self.errors.is_empty() {
             body["errors"] = json!(self.errors);
+        }
+        if let Some((field, by)) = self.taken.as_deref() {
+            body["conflictingField"] = json!(field);
+            body["existingId"] = json!(by.to_string());
         }
         let mut response = Response::new(Body::from(body.to_string()));
         *response.status_mut() = self.status;

@@ -15,6 +15,9 @@ use crate::sandbox::propstreet::contact::{Contact, ExternalRef, Labelled};
 use crate::sandbox::propstreet::knobs::{Arrays, Envelope, Ids, Knobs, KnownRef, StaleTag, TakenEmail, Window};
 use crate::sandbox::propstreet::{Propstreet, Settings};
 
+mod network;
+mod readings;
+
 const CONTACTS: &str = "/api/v1/network/contacts";
 
 struct Client {
@@ -90,6 +93,11 @@ impl Client {
     }
     async fn post(&self, uri: &str, body: Value) -> Answer {
         self.send(Method::POST, uri, None, Some(body)).await
+    }
+    async fn post_with_key(&self, uri: &str, key: &str, body: Value) -> Answer {
+        let request = Request::post(uri).header("authorization", format!("Bearer {}", self.token));
+        let request = request.header("content-type", "application/json").header("idempotency-key", key);
+        self.call(request.body(Body::from(body.to_string())).unwrap()).await
     }
     async fn patch(&self, uri: &str, tag: Option<&str>, body: Value) -> Answer {
         self.send(Method::PATCH, uri, tag, Some(body)).await

@@ -2,6 +2,7 @@
 //! documentation alone. It must not know how the program under test reads it.
 
 mod account;
+mod accounts;
 #[cfg(test)]
 mod bench;
 mod bulk;

@@ -101,14 +101,18 @@ impl Salesforce {
     pub fn edit(&self, id: &str, edit: impl FnOnce(&mut Person)) -> bool {
         let now = self.now();
         let mut state = self.state();
-        if !state.touch(id, now, |(profile, _)| {
+        let mut moved = false;
+        let edited = state.touch(id, now, |(profile, _)| {
+            let employer = profile.person.company.clone();
             edit(&mut profile.person);
             profile.modified = now;
-        }) {
-            return false;
+            moved = profile.person.company != employer;
+        });
+        // Whoever stays where they are stays there even when the account has another name by now.
+        if moved {
+            state.rehouse(id, now);
         }
-        state.rehouse(id, now);
-        true
+        edited
     }
 
     /// Sets one field that an API client may update (`Score__c`), as a user would. `false` when there is no such record
@@ -199,18 +203,6 @@ impl Salesforce {
         state.touch(loser, now, |(profile, deleted)| {
             *deleted = Some(now);
             profile.master = Some(master);
-        })
-    }
-
-    /// Renames the Account of a contact; the contact's own stamp stays.
-    pub fn rename_account(&self, contact: &str, name: &str) -> bool {
-        let now = self.now();
-        let mut state = self.state();
-        let row = ids::key(Contact::PREFIX, contact).and_then(|key| state.tables.contacts.row(key));
-        let Some(account) = row.and_then(|row| row.value.account) else { return false };
-        state.tables.accounts.change(account, |row| {
-            name.clone_into(&mut row.value.company.name);
-            row.stamp = Some(now);
         })
     }
 

@@ -27,7 +27,7 @@ pub fn columns<T: Record + Human>() -> Vec<Column<T>> {
     columns
 }
 
-fn standard<T: Human>() -> [Column<T>; 6] {
+fn standard<T: Human>() -> [Column<T>; 7] {
     [
         Column::<T>::new("LastName", Kind::Text, |row, _| Value::text(&person(row).last))
             .part_of("Name")
@@ -45,6 +45,8 @@ fn standard<T: Human>() -> [Column<T>; 6] {
             .writable(|record, value| record.profile_mut().person.email = value.into_text()),
         Column::<T>::new("Title", Kind::Text, |row, _| Value::maybe(person(row).title.as_ref()))
             .writable(|record, value| record.profile_mut().person.title = value.into_text()),
+        Column::<T>::new("HasOptedOutOfEmail", Kind::Bool, |row, _| Value::Bool(row.value.profile().opted_out))
+            .writable(|record, value| record.profile_mut().opted_out = value == Value::Bool(true)),
     ]
 }
 

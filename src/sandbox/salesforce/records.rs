@@ -24,12 +24,14 @@ pub struct Profile {
     pub propstreet_id: Option<String>,
     /// Key of the owning user.
     pub owner: u64,
+    /// `HasOptedOutOfEmail`.
+    pub opted_out: bool,
 }
 
 impl Profile {
     /// Someone nobody has touched yet.
     pub fn new(person: &Person, modified: DateTime<Utc>) -> Self {
-        Self { person: person.clone(), master: None, modified, propstreet_id: None, owner: OWNER.0 }
+        Self { person: person.clone(), master: None, modified, propstreet_id: None, owner: OWNER.0, opted_out: false }
     }
 }
 

@@ -154,9 +154,15 @@ impl State {
     /// The account of a company, made if it is new.
     pub fn account_for(&mut self, company: &Company, now: DateTime<Utc>) -> u64 {
         let name = (company.name.clone(), company.domain.clone());
-        let accounts = &mut self.tables.accounts;
-        let made = || accounts.insert(Account { company: company.clone(), person: None }, now, Some(now), None);
-        *self.account_of.entry(name).or_insert_with(made)
+        self.account_of.get(&name).copied().unwrap_or_else(|| self.found(company, now))
+    }
+
+    /// A new account of a company, to which its name leads from now on.
+    pub fn found(&mut self, company: &Company, now: DateTime<Utc>) -> u64 {
+        let account = Account { company: company.clone(), person: None };
+        let key = self.tables.accounts.insert(account, now, Some(now), None);
+        self.account_of.insert((company.name.clone(), company.domain.clone()), key);
+        key
     }
 
     /// What contacts and leads have in common, of the one behind an id of 15 or 18 characters, binned or not.
