@@ -11,6 +11,7 @@ use crate::cli::print::counted;
 use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::domain::departure::{Evidence, Fate};
+use crate::domain::failure::Wait;
 use crate::domain::identity::{RefKey, RefRules};
 use crate::domain::plan::{Indexed, Standing};
 use crate::ledger::Ledger;
@@ -244,11 +245,23 @@ impl Answer {
 /// The first line: is this person there, and if not, in one clause why.
 fn verdict(row: &Row) -> String {
     let contact = row.propstreet_id.as_deref().unwrap_or("?");
+    // Who was settled once has its contact, whatever has become of a later change.
+    let has_contact = row.sent.is_some();
     match &row.standing {
         Standing::Settled { .. } if row.drifted => {
             format!("in Propstreet as contact {contact}; it has changed in the CRM since, and changes are ignored")
         }
         Standing::Settled { .. } => format!("in Propstreet as contact {contact}"),
+        Standing::Quarantined { .. } if has_contact => {
+            format!("in Propstreet as contact {contact}; its last change needs a person")
+        }
+        Standing::Deferred { .. } if has_contact && row.reason.as_deref() == Some(Wait::Guarded.code()) => format!(
+            "in Propstreet as contact {contact}; its change waits, because more people changed within a day than guard lets \
+             through"
+        ),
+        Standing::Deferred { .. } if has_contact => {
+            format!("in Propstreet as contact {contact}; its last change will be tried again by itself")
+        }
         Standing::Quarantined { .. } => "not in Propstreet: it needs a person".to_owned(),
         Standing::Deferred { .. } => "not in Propstreet yet: it will be tried again by itself".to_owned(),
         Standing::Intended => "being written: the next sync looks up what became of it".to_owned(),

@@ -62,6 +62,8 @@ pub struct SourceStatus {
     pub longest_quarantined: Option<String>,
     /// Records that will be tried again by themselves.
     pub deferred: u64,
+    /// Of these, changes that are more than may be written within a day.
+    pub guarded: u64,
     /// When the next of them is due.
     pub next_try: Option<Timestamp>,
     /// Records that changed in the CRM since they were sent.
@@ -139,6 +141,7 @@ async fn source_status(
         quarantined: counts.quarantined,
         longest_quarantined: longest.first().map(|row| row.key.to_string()),
         deferred: counts.deferred,
+        guarded: counts.guarded,
         next_try: counts.next_try,
         drifted: counts.drifted,
         write_backs: counts.write_backs,
@@ -154,7 +157,7 @@ impl StatusReport {
     /// The answer: fine only if every source's newest pass was, and nobody waits for a person to look.
     #[must_use]
     pub fn answer(&self) -> Report {
-        let troubled = self.sources.iter().filter(|s| s.trouble.is_some() || s.held > 0).count() as u64;
+        let troubled = self.sources.iter().filter(|s| s.trouble.is_some() || s.held + s.guarded > 0).count() as u64;
         let known: u64 = self.sources.iter().map(|source| source.settled).sum();
         let held: u64 = self.sources.iter().map(SourceStatus::put_aside).sum();
         let mut summary = format!("{} in Propstreet, {} in quarantine", counted(known, "record"), grouped(held));
@@ -245,6 +248,13 @@ impl SourceStatus {
         if self.held > 0 {
             steps.push(format!(
                 "see whether the user of {0} may still see everybody; propsync sync {0} says more",
+                self.name
+            ));
+        }
+        if self.guarded > 0 {
+            steps.push(format!(
+                "the changes of {} people of {1} wait, more than may be written within a day; propsync sync {1} says more",
+                grouped(self.guarded),
                 self.name
             ));
         }
@@ -386,6 +396,7 @@ mod tests {
           "deferred": 1,
           "drifted": 0,
           "gone": 12,
+          "guarded": 0,
           "held": 4000,
           "last_good": "2027-01-15T07:59:48Z",
           "longest_quarantined": null,

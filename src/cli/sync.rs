@@ -16,6 +16,7 @@ use crate::config::tree::{Config, SourceConfig};
 use crate::domain::departure::{Departures, Fate, Guard};
 use crate::domain::nearest::nearest;
 use crate::domain::pass::{Counts, Outcome};
+use crate::ledger::updates::Updates;
 use crate::sync::engine::Source;
 use crate::sync::report;
 
@@ -139,6 +140,9 @@ pub struct SourceReport {
     /// Why some are held back, if any are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guard: Option<Guard>,
+    /// How the updates of contacts stand against what may be within a day, if any wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub updates: Option<Updates>,
     /// What it cost.
     pub requests: Requests,
     /// How long it took, in seconds.
@@ -166,6 +170,7 @@ impl From<report::SourceReport> for SourceReport {
             written_back: report.written_back,
             gone: report.gone,
             guard: report.guard,
+            updates: report.updates,
             requests: Requests { crm: report.crm_requests, propstreet: report.propstreet_requests },
             seconds: report.took.as_secs_f64(),
             error: report.error.as_ref().map(Failure::from),
@@ -177,7 +182,8 @@ impl SourceReport {
     /// How the program ends for this source alone.
     #[must_use]
     pub fn exit(&self) -> Exit {
-        let degraded = !self.complete || !self.counts.balanced() || self.newly_quarantined > 0 || self.gone.held > 0;
+        let held = self.gone.held > 0 || self.updates.is_some();
+        let degraded = !self.complete || !self.counts.balanced() || self.newly_quarantined > 0 || held;
         let books = if degraded { Exit::Degraded } else { Exit::Fine };
         books.worse(self.error.as_ref().map_or(Exit::Fine, |failure| failure.exit))
     }
@@ -206,6 +212,18 @@ impl SourceReport {
              happens to them in Propstreet.\n  If the CRM only hides them, give its user the right to see them again: they \
              are freed by themselves.\n  If they are really gone, set guard = {needed} or more under [sources.{name}] and \
              sync again."
+        ))
+    }
+
+    /// Why changes of people wait that are more than may be within a day, with the two ways out.
+    fn guarded(&self) -> Option<String> {
+        let updates = self.updates?;
+        let (name, waiting, Guard { allowed, needed }) = (&self.name, grouped(updates.waiting), updates.guard());
+        let allowed = grouped(allowed);
+        Some(format!(
+            "\n{name}: the changes of {waiting} people wait: within a day no more than {allowed} contacts are updated. \
+             Nothing is lost.\n  If the changes are not meant, undo them in the CRM; or wait: so many a day go on by \
+             themselves.\n  If they are meant, set guard = {needed} or more under [sources.{name}] and sync again."
         ))
     }
 
@@ -247,6 +265,7 @@ impl SyncReport {
     fn hint(&self, exit: Exit) -> String {
         let newly = self.sources.iter().any(|source| source.newly_quarantined > 0);
         let mut hint = self.sources.iter().filter_map(SourceReport::held).collect::<String>();
+        hint.extend(self.sources.iter().filter_map(SourceReport::guarded));
         if exit == Exit::Degraded && newly {
             hint.push_str("\nexit 4: some records need a person; propsync status names them");
         }
@@ -338,6 +357,7 @@ mod tests {
             written_back: 0,
             gone: Departures::default(),
             guard: None,
+            updates: None,
             requests: Requests { crm: 3, propstreet: 1_201 },
             seconds: 2.04,
             error: None,
@@ -447,6 +467,17 @@ mod tests {
             (vec![good(), down(), open], Exit::Environment),
         ] {
             assert_eq!(SyncReport { sources }.answer("sync").exit, exit);
+        }
+    }
+
+    #[test]
+    fn changes_that_wait_name_the_two_ways_out() {
+        let updates = Some(Updates { waiting: 1_200, recent: 50, allowed: 50 });
+        let report = SyncReport { sources: vec![SourceReport { updates, ..good() }] };
+        let answer = report.answer("sync");
+        assert_eq!(answer.exit, Exit::Degraded);
+        for word in ["the changes of 1,200 people wait", "no more than 50", "so many a day", "guard = 1250 or more"] {
+            assert!(answer.text.contains(word), "{word}: {}", answer.text);
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod hubspot;
 pub mod load;
 pub mod pipedrive;
 pub mod places;
+mod policies;
 pub mod problems;
 pub mod propstreet;
 pub mod rules;

@@ -28,9 +28,10 @@ pub fn read(section: Section<'_>) -> Option<(Settings, Policy)> {
         ),
     };
     let role_addresses = section.texts("role_addresses").unwrap_or_default();
+    let precedence = section.texts("precedence").unwrap_or_default();
     section.close(&[]);
     let settings = Settings { base_url: base_url?, auth: auth?, requests_per_minute: pace };
-    Some((settings, Policy { email_conflict: email_conflict?, role_addresses }))
+    Some((settings, Policy { email_conflict: email_conflict?, role_addresses, precedence }))
 }
 
 #[derive(Clone, Copy)]

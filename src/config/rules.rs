@@ -7,23 +7,26 @@ use config::Value;
 
 use crate::config::document::Section;
 use crate::domain::kind::Kind;
-use crate::mapping::Mapper;
 use crate::mapping::rules::Rule;
+use crate::mapping::{Frame, Mapper};
 
 /// How a rule may be spelled.
 const FORMS: &str = "write { from = \"FIELD\" }, { const = \"TEXT\" }, { expr = \"EXPRESSION\" }, or false";
 
 /// Compiles the map of a source. Without a `map` the defaults stand alone.
-pub fn read(source: &Section<'_>, kind: Kind) -> Option<Mapper> {
+pub fn read(source: &Section<'_>, kind: Kind, companies: bool) -> Option<Mapper> {
     let region = if source.has("region") { Some(source.text("region")?.to_owned()) } else { None };
+    let filter = if source.has("filter") { Some(source.text("filter")?.to_owned()) } else { None };
     let map = if source.has("map") { Some(source.section("map")?) } else { None };
     let (rules, unreadable) = map.as_ref().map_or_else(Default::default, spelled);
-    match Mapper::compile(kind, rules, region) {
+    match Mapper::compile(kind, rules, Frame { region, filter, companies }) {
         Ok(mapper) => (unreadable == 0).then_some(mapper),
         Err(faults) => {
             for fault in faults {
                 match &map {
-                    Some(map) if fault.target != "region" => map.fault(&fault.target, &fault.problem, &fault.remedy),
+                    Some(map) if !matches!(&*fault.target, "region" | "filter") => {
+                        map.fault(&fault.target, &fault.problem, &fault.remedy);
+                    }
                     _ => source.fault(&fault.target, &fault.problem, &fault.remedy),
                 }
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::document::{Section, Word};
+use crate::config::policies::{self, Policies};
 use crate::config::propstreet::base_url;
 use crate::config::tree::SourceConfig;
 use crate::config::{hubspot, pipedrive, rules, salesforce, schedule, webhooks};
@@ -12,11 +13,10 @@ use crate::domain::identity::{MAX_NAMESPACE, RefRules};
 use crate::domain::kind::Kind;
 use crate::domain::schedule::Schedule;
 use crate::mapping::Mapper;
-use crate::sync::engine::{FirstRun, OnDelete};
+use crate::sync::engine::{Companies, FirstRun};
 
 /// Keys of a source that are designed and refused.
-pub(in crate::config) const PLANNED: [&str; 6] =
-    ["filter", "owner", "clear_empty", "on_filtered", "sweep", "namespace_aliases"];
+pub(in crate::config) const PLANNED: [&str; 2] = ["sweep", "namespace_aliases"];
 
 /// Far above any firm's people.
 const MOST_PEOPLE: u32 = 10_000_000;
@@ -50,8 +50,10 @@ fn source(section: Section<'_>, namespaces: &mut BTreeMap<String, String>) -> Op
             ("pipedrive", Word::Built(Kind::Pipedrive)),
         ],
     );
+    let policies = policies::read(&section);
     section.require("auth", "add auth = { kind = … } as config/example.toml shows for this CRM");
-    let mapper = kind.and_then(|kind| rules::read(&section, kind));
+    let companies = policies.as_ref().is_some_and(|policies| policies.companies == Companies::Link);
+    let mapper = kind.and_then(|kind| rules::read(&section, kind, companies));
     let schedule = schedule::read(&section, kind);
     let crm = kind.and_then(|kind| crm(&section, kind, mapper.as_ref(), schedule.as_ref()));
     for key in ["base_url", "region", "map"] {
@@ -65,12 +67,10 @@ fn source(section: Section<'_>, namespaces: &mut BTreeMap<String, String>) -> Op
         "first_run",
         &[("backfill", Word::Built(FirstRun::Backfill)), ("from_now", Word::Built(FirstRun::FromNow))],
     );
-    let on_delete = on_delete(&section);
     let guard = section.number("guard", 1..=MOST_PEOPLE);
     let webhooks = webhooks::of_source(&section, kind);
-    let policies = policies(&section);
     close(section, kind);
-    policies.then_some(())?;
+    let Policies { on_change, owners, clear_empty, companies, on_delete, on_filtered } = policies?;
     let (kind, namespace, crm) = (kind?, namespace?, crm?);
     Some(SourceConfig {
         name,
@@ -78,7 +78,12 @@ fn source(section: Section<'_>, namespaces: &mut BTreeMap<String, String>) -> Op
         kind,
         crm,
         first_run: first_run?,
-        on_delete: on_delete?,
+        on_change,
+        owners,
+        clear_empty,
+        companies,
+        on_delete,
+        on_filtered,
         guard,
         schedule: schedule?,
         webhooks,
@@ -137,31 +142,6 @@ fn crm(
             pipedrive::read(section, base_url, schedule, mapper).map(crm::Settings::Pipedrive)
         }
     }
-}
-
-/// What becomes of people who are deleted in the CRM.
-fn on_delete(section: &Section<'_>) -> Option<OnDelete> {
-    const KEY: &str = "on_delete";
-    match section.has(KEY) {
-        false => Some(OnDelete::Keep),
-        true => section.choice(
-            KEY,
-            &[
-                ("keep", Word::Built(OnDelete::Keep)),
-                ("tag", Word::Built(OnDelete::Tag)),
-                ("delete", Word::Built(OnDelete::Delete)),
-            ],
-        ),
-    }
-}
-
-/// Policies of which this version knows one word each. Written out they are checked; absent they are that word.
-fn policies(section: &Section<'_>) -> bool {
-    const BUILT: Word<()> = Word::Built(());
-    let fit = |key, words: &[_]| !section.has(key) || section.choice(key, words).is_some();
-    let change = fit("on_change", &[("ignore", BUILT), ("update", Word::Planned)]);
-    let companies = fit("companies", &[("off", BUILT), ("link", Word::Planned)]);
-    change && companies
 }
 
 /// Ends the reading, with a word on keys of Salesforce in a source of another kind.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use crate::bell;
 use crate::crm;
 use crate::domain::kind::Kind;
+use crate::domain::ownership::Owners;
 use crate::domain::schedule::Schedule;
 use crate::mapping::Mapper;
 use crate::propstreet;
-use crate::sync::engine::{FirstRun, OnDelete, Policy};
+use crate::sync::engine::{Companies, FirstRun, OnChange, OnDelete, Policy};
 
 /// Everything that is configured.
 #[derive(Debug, Clone)]
@@ -42,8 +43,18 @@ pub struct SourceConfig {
     pub crm: crm::Settings,
     /// What the first pass reads.
     pub first_run: FirstRun,
+    /// What becomes of the contacts of people who change there.
+    pub on_change: OnChange,
+    /// Whose each field is.
+    pub owners: Owners,
+    /// Whether what is empty there is emptied in Propstreet.
+    pub clear_empty: bool,
+    /// What becomes of employers.
+    pub companies: Companies,
     /// What becomes of people who are deleted there.
     pub on_delete: OnDelete,
+    /// What becomes of people whom the filter keeps out once they have a contact.
+    pub on_filtered: OnDelete,
     /// How many may go within a day before a person must look.
     pub guard: Option<u32>,
     /// When `propsync run` syncs it.

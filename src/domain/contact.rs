@@ -22,8 +22,16 @@ pub struct Draft {
     pub strategy: Option<String>,
     /// Tags, as a set in first-seen order.
     pub tags: Vec<String>,
-    /// The employer's name; becomes a connection once companies are linked.
+    /// The employer's name; becomes an employment where companies are linked.
     pub company: Option<String>,
+    /// The CRM's own id of that employer.
+    pub company_id: Option<String>,
+    /// Its homepage.
+    pub company_website: Option<String>,
+    /// Its domain; a homepage has one of its own.
+    pub company_domain: Option<String>,
+    /// Its country, ISO 3166-1 alpha-2.
+    pub company_country: Option<String>,
     /// The title at that employer.
     pub job_title: Option<String>,
 }
@@ -40,6 +48,15 @@ pub struct Contact {
     pub(in crate::domain) strategy: Option<String>,
     pub(in crate::domain) tags: Vec<String>,
     pub(in crate::domain) company: Option<String>,
+    // Left out when empty, so that a contact without them keeps the fingerprint it always had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::domain) company_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::domain) company_website: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::domain) company_domain: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::domain) company_country: Option<String>,
     pub(in crate::domain) job_title: Option<String>,
 }
 
@@ -84,10 +101,30 @@ impl Contact {
     pub fn tags(&self) -> &[String] {
         &self.tags
     }
-    /// Employer's name, ≤ 255; not sent until companies are linked.
+    /// Employer's name, ≤ 255; sent only where companies are linked.
     #[must_use]
     pub fn company(&self) -> Option<&str> {
         self.company.as_deref()
+    }
+    /// The CRM's own id of the employer, ≤ 255.
+    #[must_use]
+    pub fn company_id(&self) -> Option<&str> {
+        self.company_id.as_deref()
+    }
+    /// The employer's homepage, ≤ 500, with a scheme.
+    #[must_use]
+    pub fn company_website(&self) -> Option<&str> {
+        self.company_website.as_deref()
+    }
+    /// The employer's domain, ≤ 255.
+    #[must_use]
+    pub fn company_domain(&self) -> Option<&str> {
+        self.company_domain.as_deref()
+    }
+    /// The employer's country, ISO 3166-1 alpha-2.
+    #[must_use]
+    pub fn company_country(&self) -> Option<&str> {
+        self.company_country.as_deref()
     }
     /// Job title, ≤ 255; belongs to the employment.
     #[must_use]

@@ -104,6 +104,8 @@ pub enum Reason {
     EmailTakenByUnknown,
     /// Propstreet answers 409 and nothing visible explains it.
     ConflictUnexplained,
+    /// Address and name change at once on a contact that stands for other records too.
+    IdentityChanged,
     /// The CRM merged two records whose contacts are two.
     MergedInCrm,
     /// Propstreet refuses the request as invalid.
@@ -116,7 +118,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::InvalidField,
         Self::NoIdentifier,
         Self::MappingFailed,
@@ -126,6 +128,7 @@ impl Reason {
         Self::EmailHeldByDeleted,
         Self::EmailTakenByUnknown,
         Self::ConflictUnexplained,
+        Self::IdentityChanged,
         Self::MergedInCrm,
         Self::Rejected,
         Self::Forbidden,
@@ -145,6 +148,7 @@ impl Reason {
             Self::EmailHeldByDeleted => "email_held_by_deleted",
             Self::EmailTakenByUnknown => "email_taken_by_unknown",
             Self::ConflictUnexplained => "conflict_unexplained",
+            Self::IdentityChanged => "identity_changed",
             Self::MergedInCrm => "merged_in_crm",
             Self::Rejected => "rejected",
             Self::Forbidden => "forbidden",
@@ -180,6 +184,7 @@ impl Reason {
             | Self::EmailTaken
             | Self::SameSourceEmail
             | Self::EmailHeldByDeleted
+            | Self::IdentityChanged
             | Self::MergedInCrm => "nobody's: it needs a decision",
             Self::EmailTakenByUnknown
             | Self::ConflictUnexplained
@@ -211,6 +216,10 @@ impl Reason {
             }
             Self::ConflictUnexplained => {
                 "look for the reference in Propstreet as an administrator; a contact hidden from this token holds it"
+            }
+            Self::IdentityChanged => {
+                "if it is still the same person, correct the name in Propstreet; if it is another, take the reference off \
+                 the contact there"
             }
             Self::MergedInCrm => "merge the two contacts in Propstreet by hand, or delete one of them there",
             Self::Rejected => "correct the field that Propstreet names, in the CRM",
@@ -268,12 +277,21 @@ pub enum Wait {
     Contended,
     /// Propstreet refused the credential.
     Credential,
+    /// More people changed within a day than may without a person's word.
+    Guarded,
 }
 
 impl Wait {
     /// Every wait.
-    pub const ALL: [Self; 6] =
-        [Self::Outage, Self::LookupLags, Self::RecordFails, Self::EmailTaken, Self::Contended, Self::Credential];
+    pub const ALL: [Self; 7] = [
+        Self::Outage,
+        Self::LookupLags,
+        Self::RecordFails,
+        Self::EmailTaken,
+        Self::Contended,
+        Self::Credential,
+        Self::Guarded,
+    ];
 
     /// The word used in the ledger and in output.
     #[must_use]
@@ -285,27 +303,30 @@ impl Wait {
             Self::EmailTaken => "email_taken",
             Self::Contended => "contended",
             Self::Credential => "credential",
+            Self::Guarded => "guarded",
         }
     }
 
-    /// Whether the upstream as a whole is at fault: such a wait says nothing about the record and is not held against it.
+    /// Whether this has nothing to do with the record itself, whose tries are then not counted against it.
     #[must_use]
-    pub fn is_the_upstreams(self) -> bool {
-        matches!(self, Self::Outage | Self::Credential)
+    pub fn spares_the_record(self) -> bool {
+        matches!(self, Self::Outage | Self::Credential | Self::Guarded)
     }
 
-    /// How long until the next try, by the number of tries that have failed.
+    /// How long until the next try, by the number of tries that have failed; `None` where it is not time that decides.
     /// 0 · 2 min · 1, 4, 16, 64 min up to 6 h: the fifth failure of a record is at least an hour after its first.
     #[must_use]
-    pub fn until_next(self, failed: u32) -> Duration {
-        match self {
+    pub fn until_next(self, failed: u32) -> Option<Duration> {
+        Some(match self {
             // The upstream was at fault: the first pass after it is back takes these up.
             Self::Outage | Self::Credential => Duration::ZERO,
             Self::LookupLags => Duration::from_secs(120),
             Self::RecordFails | Self::EmailTaken | Self::Contended => {
                 Duration::from_secs(60 * 4_u64.pow(failed.saturating_sub(1).min(5))).min(Duration::from_secs(6 * 3600))
             }
-        }
+            // A sync takes up as many as there is room for.
+            Self::Guarded => return None,
+        })
     }
 
     /// The wait that word stands for.

@@ -29,7 +29,7 @@ enum Form {
 }
 
 /// The table. Where Propstreet's pages disagree (255 or 500 for a name, 254 or 255 for an e-mail) the smaller is taken.
-const LIMITS: [Limit; 9] = [
+const LIMITS: [Limit; 13] = [
     Limit { field: "first_name", of: |d| &mut d.first_name, max: 255, form: Form::Text },
     Limit { field: "last_name", of: |d| &mut d.last_name, max: 255, form: Form::Text },
     Limit { field: "email", of: |d| &mut d.email, max: 254, form: Form::Email },
@@ -38,6 +38,10 @@ const LIMITS: [Limit; 9] = [
     Limit { field: "primary_language", of: |d| &mut d.primary_language, max: 10, form: Form::Language },
     Limit { field: "strategy", of: |d| &mut d.strategy, max: 4_000, form: Form::Text },
     Limit { field: "company", of: |d| &mut d.company, max: 255, form: Form::Text },
+    Limit { field: "company_id", of: |d| &mut d.company_id, max: 255, form: Form::Text },
+    Limit { field: "company_website", of: |d| &mut d.company_website, max: 500, form: Form::Text },
+    Limit { field: "company_domain", of: |d| &mut d.company_domain, max: 255, form: Form::Text },
+    Limit { field: "company_country", of: |d| &mut d.company_country, max: 10, form: Form::Text },
     Limit { field: "job_title", of: |d| &mut d.job_title, max: 255, form: Form::Text },
 ];
 
@@ -75,6 +79,10 @@ pub fn check(mut draft: Draft) -> Result<Contact, Complaint> {
         strategy: draft.strategy,
         tags,
         company: draft.company,
+        company_id: draft.company_id,
+        company_website: draft.company_website,
+        company_domain: draft.company_domain,
+        company_country: draft.company_country,
         job_title: draft.job_title,
     })
 }
@@ -211,6 +219,10 @@ mod tests {
             strategy: contact.strategy.clone(),
             tags: contact.tags.clone(),
             company: contact.company.clone(),
+            company_id: contact.company_id.clone(),
+            company_website: contact.company_website.clone(),
+            company_domain: contact.company_domain.clone(),
+            company_country: contact.company_country.clone(),
             job_title: contact.job_title.clone(),
         }
     }

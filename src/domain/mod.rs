@@ -1,6 +1,7 @@
 //! Values that cannot be wrong, and decisions. Pure: no I/O, no clock, no randomness; nothing of ours is imported here.
 
 pub mod address;
+pub mod change;
 pub mod contact;
 pub mod departure;
 pub mod failure;
@@ -15,10 +16,12 @@ pub mod loopback;
 pub mod merge;
 pub mod names;
 pub mod nearest;
+pub mod ownership;
 pub mod pass;
 pub mod plan;
 pub mod record;
 pub mod redact;
+pub mod remembered;
 pub mod same_person;
 pub mod schedule;
 pub mod spending;

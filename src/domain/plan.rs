@@ -73,6 +73,17 @@ pub struct Holders {
     pub by_merge: Place,
 }
 
+/// What else bears on a record that has a contact.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Course {
+    /// Contacts follow their records.
+    pub follows: bool,
+    /// It is looked at anew, whatever is known of it.
+    pub again: bool,
+    /// The contact it was settled on, and with which content; also while it waits or needs a person.
+    pub settled: Option<(String, Fingerprint)>,
+}
+
 /// What is to be done about one record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -90,6 +101,8 @@ pub enum Step {
     SamePerson(Indexed),
     /// A record that was merged into this one is on this contact: our ref joins it there.
     Inherit(String),
+    /// It is settled on this contact, which is to follow it.
+    Change(String),
     /// Nobody has it.
     Create,
 }
@@ -155,7 +168,14 @@ pub fn is_back(standing: &Standing, shown: Option<Timestamp>) -> bool {
 
 /// The step for one record.
 #[must_use]
-pub fn decide(standing: &Standing, mapped: &Result<Contact, Complaint>, holders: &Holders, keyed: &Keyed) -> Step {
+pub fn decide(
+    standing: &Standing,
+    mapped: &Result<Contact, Complaint>,
+    holders: &Holders,
+    course: &Course,
+    keyed: &Keyed,
+) -> Step {
+    let ignored = Step::Rest(Rest::Skipped(SkipReason::ChangeIgnored));
     let contact = match (standing, mapped) {
         (Standing::Deleted, _) => return Step::Rest(Rest::Skipped(SkipReason::DeletedInPropstreet)),
         (Standing::Moved(Alias { survivor, .. }), _) => {
@@ -164,20 +184,36 @@ pub fn decide(standing: &Standing, mapped: &Result<Contact, Complaint>, holders:
         (Standing::Gone { .. }, _) => return Step::Rest(Rest::Skipped(SkipReason::Gone)),
         // An announced write is settled even if the record has become invalid since: Propstreet may hold it.
         (Standing::Intended, _) => return Step::LookUp,
-        (Standing::Settled { .. }, Err(_)) => return Step::Rest(Rest::Skipped(SkipReason::ChangeIgnored)),
+        (_, Err(_)) if !course.follows && has_contact(standing, course) => return ignored,
         (_, Err(complaint)) => return Step::Quarantine(complaint.clone()),
         (_, Ok(contact)) => contact,
     };
+    let now = Fingerprint::of(contact);
     match standing {
-        Standing::Settled { fingerprint } if *fingerprint == Fingerprint::of(contact) => Step::Rest(Rest::Unchanged),
-        Standing::Settled { .. } => Step::Rest(Rest::Skipped(SkipReason::ChangeIgnored)),
+        Standing::Settled { fingerprint } if *fingerprint == now && !(course.follows && course.again) => {
+            Step::Rest(Rest::Unchanged)
+        }
         // Whose contact it may join is news to who was put aside.
         Standing::Quarantined { fingerprint: Some(refused), due: false }
-            if *refused == Fingerprint::of(contact) && holders.by_merge == Place::Nowhere =>
+            if *refused == now && !course.again && holders.by_merge == Place::Nowhere =>
         {
             Step::Rest(Rest::StillQuarantined)
         }
-        _ => place(contact, holders, keyed),
+        _ => match &course.settled {
+            Some((on, _)) if course.follows && has_contact(standing, course) => Step::Change(on.clone()),
+            _ if matches!(standing, Standing::Settled { .. }) => ignored,
+            Some((_, sent)) if *sent != now && has_contact(standing, course) => ignored,
+            _ => place(contact, holders, keyed),
+        },
+    }
+}
+
+/// Whether a record has a contact of its own: it is settled, or was when it came to wait or to need a person.
+fn has_contact(standing: &Standing, course: &Course) -> bool {
+    match standing {
+        Standing::Settled { .. } => true,
+        Standing::Quarantined { .. } | Standing::Deferred { .. } => course.settled.is_some(),
+        _ => false,
     }
 }
 
@@ -305,6 +341,7 @@ mod tests {
             Step::Compare(holder) => format!("COMPARE {}", holder.id),
             Step::SamePerson(owner) => format!("SAME? {}", owner.id),
             Step::Inherit(contact) => format!("INHERIT {contact}"),
+            Step::Change(contact) => format!("CHANGE {contact}"),
             Step::Create => "CREATE".to_owned(),
         }
     }
@@ -362,15 +399,59 @@ gone                       | gone";
     #[test]
     fn every_cell_of_the_decision_table() {
         for (row, head, expected) in cells(MAPPED) {
-            let step = decide(&standing(row), &Ok(anna()), &holders(head), &keyed());
+            let step = decide(&standing(row), &Ok(anna()), &holders(head), &course(row, ""), &keyed());
             assert_eq!(word(&step), expected, "{row} × {head}");
         }
         let complaint = Complaint::new(Reason::InvalidField, "email: 6 characters, no @");
         for (row, _, expected) in cells(UNMAPPED) {
             for (_, head, _) in cells(MAPPED) {
-                let step = decide(&standing(row), &Err(complaint.clone()), &holders(head), &keyed());
+                let step = decide(&standing(row), &Err(complaint.clone()), &holders(head), &course(row, ""), &keyed());
                 assert_eq!(word(&step), expected, "{row} × {head}, unmapped");
             }
+        }
+    }
+
+    /// What else bears on a row of the tables: whether contacts follow, whether it is looked at anew, and the contact of
+    /// one that is settled or `was`.
+    fn course(row: &str, head: &str) -> Course {
+        let was = row.split_once(", was ").or(row.split_once("settled, "));
+        let settled = was.and_then(|(_, word)| match standing(&format!("settled, {word}")) {
+            Standing::Settled { fingerprint } => Some(("S".to_owned(), fingerprint)),
+            _ => None,
+        });
+        Course { follows: head.contains("update"), again: head.contains("again"), settled }
+    }
+
+    /// Those who have a contact of their own, and those who have not, by the operator's word on changes. The holders are
+    /// somebody else's: who has a contact is compared with nobody.
+    const FOLLOWING: &str = "\
+                                   | ignore      | ignore, again | update      | update, again | update, unmapped      | ignore, unmapped
+unknown                            | CREATE      | CREATE        | CREATE      | CREATE        | complain invalid_field | complain invalid_field
+intended                           | LOOK UP     | LOOK UP       | LOOK UP     | LOOK UP       | LOOK UP                | LOOK UP
+settled, same                      | unchanged   | unchanged     | unchanged   | CHANGE S      | complain invalid_field | ignored
+settled, other                     | ignored     | ignored       | CHANGE S    | CHANGE S      | complain invalid_field | ignored
+quarantined, same                  | quarantined | CREATE        | quarantined | CREATE        | complain invalid_field | complain invalid_field
+quarantined, same, was other       | quarantined | ignored       | quarantined | CHANGE S      | complain invalid_field | ignored
+quarantined, same, due, was other  | ignored     | ignored       | CHANGE S    | CHANGE S      | complain invalid_field | ignored
+quarantined, other, was other      | ignored     | ignored       | CHANGE S    | CHANGE S      | complain invalid_field | ignored
+quarantined, unmapped, was same    | CREATE      | CREATE        | CHANGE S    | CHANGE S      | complain invalid_field | ignored
+deferred                           | CREATE      | CREATE        | CREATE      | CREATE        | complain invalid_field | complain invalid_field
+deferred, was other                | ignored     | ignored       | CHANGE S    | CHANGE S      | complain invalid_field | ignored
+deferred, due, was same            | CREATE      | CREATE        | CHANGE S    | CHANGE S      | complain invalid_field | ignored
+deleted                            | deleted     | deleted       | deleted     | deleted       | deleted                | deleted
+moved                              | → hubspot:2 | → hubspot:2   | → hubspot:2 | → hubspot:2   | → hubspot:2            | → hubspot:2
+gone                               | gone        | gone          | gone        | gone          | gone                   | gone";
+
+    #[test]
+    fn who_has_a_contact_follows_or_is_left_as_it_is() {
+        for (row, head, expected) in cells(FOLLOWING) {
+            let mapped = match head.contains("unmapped") {
+                true => Err(Complaint::new(Reason::InvalidField, "email: 6 characters, no @")),
+                false => Ok(anna()),
+            };
+            let (standing, course) = (standing(row.split(", was ").next().unwrap_or_default()), course(row, head));
+            let step = decide(&standing, &mapped, &Holders::default(), &course, &keyed());
+            assert_eq!(word(&step), expected, "{row} × {head}");
         }
     }
 
@@ -435,7 +516,8 @@ gone, undated              | -           | -           | -           | -        
         ] {
             let by_ref = Some(indexed("R", theirs.0, theirs.1));
             let holders = Holders { by_ref, ..Holders::default() };
-            let step = decide(&Standing::Unknown, &Ok(contact(ours.0, ours.1)), &holders, &keyed());
+            let course = Course::default();
+            let step = decide(&Standing::Unknown, &Ok(contact(ours.0, ours.1)), &holders, &course, &keyed());
             assert_eq!(word(&step), expected, "{ours:?} {theirs:?}");
         }
     }

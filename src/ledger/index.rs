@@ -79,6 +79,15 @@ impl Ledger {
         .await
     }
 
+    /// Who has an address, save this contact: a living one before a deleted one.
+    ///
+    /// # Errors
+    /// `Sql`, `Corrupt`, `Closed`.
+    pub async fn other_with_email(&self, email: KeyedHash, than: String) -> Result<Option<Indexed>, LedgerError> {
+        self.read(move |ledger| Ok(contacts_with_email(ledger, email)?.into_iter().find(|owner| owner.id != than)))
+            .await
+    }
+
     /// What the index holds on a contact.
     ///
     /// # Errors

@@ -114,7 +114,7 @@ impl Ledger {
 }
 
 /// A write announced about a reference the ledger has never heard of makes its row: one row a reference, always.
-fn open(ledger: &Connection, intent: &Intent) -> Result<(), LedgerError> {
+pub(in crate::ledger) fn open(ledger: &Connection, intent: &Intent) -> Result<(), LedgerError> {
     const MEET: &str = "INSERT INTO refs (namespace, id, source, state, email, first_seen, last_changed)
         VALUES (?1, ?2, ?3, 'unsettled', ?4, ?5, ?5) ON CONFLICT (namespace, id) DO NOTHING";
     const ANNOUNCE: &str = "INSERT OR REPLACE INTO intents (ref, source, kind, target, email, fingerprint, at)

@@ -25,6 +25,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "0003_sweep_marks.sql", sql: include_str!("../../migrations/0003_sweep_marks.sql") },
     Migration { name: "0004_spending.sql", sql: include_str!("../../migrations/0004_spending.sql") },
     Migration { name: "0005_told_merges.sql", sql: include_str!("../../migrations/0005_told_merges.sql") },
+    Migration { name: "0006_updates.sql", sql: include_str!("../../migrations/0006_updates.sql") },
 ];
 
 const BOOK: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

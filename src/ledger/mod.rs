@@ -20,12 +20,14 @@ mod lane;
 mod lock;
 mod migrate;
 pub mod passes;
+pub mod revisits;
 pub mod rows;
 pub mod settlements;
 mod spent;
 pub mod summary;
 mod sweeps;
 pub mod tokens;
+pub mod updates;
 pub mod waiting;
 pub mod write_backs;
 

@@ -13,6 +13,7 @@ use crate::domain::keyed::KeyedHash;
 use crate::domain::merge::{self, Alias, Place};
 use crate::domain::pass::Outcome;
 use crate::domain::plan::{Holders, Indexed, Standing};
+use crate::domain::remembered::Remembered;
 use crate::ledger::columns::{complaint, json, key_of, time, time_if_any, word};
 use crate::ledger::error::LedgerError;
 use crate::ledger::gone::Gone;
@@ -34,6 +35,8 @@ pub struct Row {
     pub reason: Option<String>,
     /// The contact it was settled on, also while it is quarantined, deferred or deleted since.
     pub propstreet_id: Option<String>,
+    /// The content it was settled with, also then.
+    pub sent: Option<Fingerprint>,
     /// That contact's row version.
     pub etag: Option<String>,
     /// The version of the map it was settled under.
@@ -144,16 +147,16 @@ impl Ledger {
         .await
     }
 
-    /// The hash of every owned field of a settled reference, as Propstreet last returned it.
+    /// What is remembered of a reference's fields.
     ///
     /// # Errors
     /// `Sql`, `Corrupt`, `Closed`.
-    pub async fn owned(&self, key: RefKey) -> Result<Vec<(String, KeyedHash)>, LedgerError> {
+    pub async fn owned(&self, key: RefKey) -> Result<Remembered, LedgerError> {
         const OWNED: &str = "SELECT owned FROM refs WHERE namespace = ?1 AND id = ?2 AND owned IS NOT NULL";
         self.read(move |ledger| {
             let stored: Option<String> =
                 ledger.prepare_cached(OWNED)?.query_row((&key.namespace, &key.id), |row| row.get(0)).optional()?;
-            stored.map_or(Ok(Vec::new()), |text| json("refs", &text))
+            stored.map_or_else(|| Ok(Remembered::default()), |text| json("refs", &text))
         })
         .await
     }
@@ -260,6 +263,7 @@ fn read(row: &rusqlite::Row<'_>, now: Timestamp) -> Result<Row, LedgerError> {
         outcome: outcome.map(|outcome| word("refs", &outcome, Outcome::parse)).transpose()?,
         reason: row.get("reason")?,
         propstreet_id: row.get("propstreet_id")?,
+        sent: row.get::<_, Option<[u8; 32]>>("fingerprint")?.map(Fingerprint),
         etag: row.get("etag")?,
         mapping: row.get("mapping")?,
         name: row.get("name")?,

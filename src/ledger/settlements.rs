@@ -11,12 +11,13 @@ use crate::domain::identity::RefKey;
 use crate::domain::keyed::KeyedHash;
 use crate::domain::merge::Alias;
 use crate::domain::pass::{Outcome, SkipReason};
-use crate::ledger::columns::{millis, to_json};
+use crate::domain::remembered::Remembered;
+use crate::ledger::columns::{json, millis, to_json};
 use crate::ledger::error::LedgerError;
 use crate::ledger::events::Told;
 use crate::ledger::index::IndexEntry;
 use crate::ledger::passes::PassId;
-use crate::ledger::{Ledger, events, gone, index, intents};
+use crate::ledger::{Ledger, events, gone, index, intents, revisits};
 
 /// How long a quarantined record's payload is kept.
 const PAYLOAD_KEPT: TimeDelta = TimeDelta::days(30);
@@ -61,8 +62,8 @@ pub enum Ending {
         mapping: i64,
         /// The name, hashed.
         name: Option<KeyedHash>,
-        /// Each owned field's value as Propstreet returned it, hashed.
-        owned: Vec<(String, KeyedHash)>,
+        /// What is remembered of its fields.
+        owned: Remembered,
         /// Whether its employer waits to be linked.
         pending_employment: bool,
         /// How it was found out ("POST 201", "409: ref found").
@@ -90,8 +91,8 @@ pub enum Ending {
         wait: Wait,
         /// What happened.
         cause: String,
-        /// When to try again.
-        next: Timestamp,
+        /// When to try again; `None` where it is not time that decides.
+        next: Option<Timestamp>,
         /// A write was sent whose answer nobody knows: it stays announced, to be looked up first.
         unanswered: bool,
     },
@@ -162,7 +163,8 @@ impl Ledger {
         self.write(move |ledger| {
             let mut rest = ledger.prepare_cached(REST)?;
             for (key, modified) in rows {
-                rest.execute((key.namespace, key.id, modified.map(millis), pass.0))?;
+                rest.execute((&key.namespace, &key.id, modified.map(millis), pass.0))?;
+                revisits::over_of(ledger, &key)?;
             }
             Ok(())
         })
@@ -201,6 +203,8 @@ fn settle(ledger: &Connection, settlement: &Settlement) -> Result<(), LedgerErro
         index::put(ledger, entry)?;
     }
     let reference = meet(ledger, settlement)?;
+    revisits::over(ledger, reference)?;
+    make_room(ledger, reference, &settlement.ending, settlement.at)?;
     end(ledger, reference, settlement)?;
     if !matches!(settlement.ending, Ending::Deferred { unanswered: true, .. }) {
         intents::close(ledger, reference)?;
@@ -215,6 +219,26 @@ fn settle(ledger: &Connection, settlement: &Settlement) -> Result<(), LedgerErro
         _ => drop(ledger.prepare_cached("DELETE FROM quarantine WHERE ref = ?1")?.execute([reference])?),
     }
     events::append(ledger, reference, &settlement.key, tell(settlement))
+}
+
+/// Where a record gives up a field that it fed, or leaves its contact as a whole, the others there may have a value for it.
+fn make_room(ledger: &Connection, reference: i64, ending: &Ending, at: Timestamp) -> Result<(), LedgerError> {
+    const BEFORE: &str = "SELECT owned FROM refs WHERE ref = ?1";
+    if !matches!(ending, Ending::Synced { .. } | Ending::Gone { .. } | Ending::Merged { apart: None, .. }) {
+        return Ok(());
+    }
+    let before: Option<String> = ledger.prepare_cached(BEFORE)?.query_row([reference], |row| row.get(0))?;
+    let Some(before) = before else { return Ok(()) };
+    let before: Remembered = json("refs", &before)?;
+    match ending {
+        Ending::Synced { owned, .. } if before.gave_up(owned) => {
+            revisits::others(ledger, reference, "another record gave up a field", at)
+        }
+        Ending::Gone { .. } | Ending::Merged { .. } if before.feeds() => {
+            revisits::others(ledger, reference, "another record left the contact", at)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The row of the record, made if it has none, with what every ending changes.
@@ -233,6 +257,7 @@ fn meet(ledger: &Connection, settlement: &Settlement) -> Result<i64, LedgerError
 
 const SYNC: &str = "UPDATE refs SET state = 'settled', outcome = ?2, reason = NULL, propstreet_id = ?3, etag = ?4,
         fingerprint = ?5, mapping = ?6, name = ?7, owned = ?8, pending_employment = ?9, drifted = 0,
+        updated = CASE WHEN ?2 = 'updated' THEN ?10 ELSE updated END,
         attempts = 0, first_cause = NULL, first_failed = NULL, next_try = NULL
     WHERE ref = ?1";
 /// A record that was settled before it was quarantined or deferred is settled again, unless its contact is gone.
@@ -271,8 +296,9 @@ fn end(ledger: &Connection, reference: i64, settlement: &Settlement) -> Result<(
             outcome, propstreet_id, etag, fingerprint, mapping, name, owned, pending_employment, ..
         } => {
             let (outcome, owned) = (outcome.as_str(), to_json("refs", owned)?);
+            let at = millis(*at);
             let sync =
-                (reference, outcome, propstreet_id, etag, fingerprint.0, mapping, name, owned, pending_employment);
+                (reference, outcome, propstreet_id, etag, fingerprint.0, mapping, name, owned, pending_employment, at);
             ledger.prepare_cached(SYNC)?.execute(sync)?;
         }
         Ending::Skipped { reason, drifted } => {
@@ -297,8 +323,8 @@ fn end(ledger: &Connection, reference: i64, settlement: &Settlement) -> Result<(
             gone::decide(ledger, reference, *fate, *evidence, *pass, *at)?;
         }
         Ending::Deferred { wait, cause, next, unanswered: _ } => {
-            let counts = !wait.is_the_upstreams();
-            let defer = (reference, wait.code(), millis(*next), cause, millis(*at), counts);
+            let counts = !wait.spares_the_record();
+            let defer = (reference, wait.code(), next.map(millis), cause, millis(*at), counts);
             ledger.prepare_cached(DEFER)?.execute(defer)?;
         }
         Ending::Deleted { propstreet_id, note: _ } => {
@@ -382,7 +408,9 @@ mod tests {
     use super::*;
     use crate::domain::failure::Reason;
     use crate::domain::plan::Standing;
-    use crate::ledger::stage::{at, contact, create, created, deferred, ended, hash, key, opened, print, quarantined};
+    use crate::ledger::stage::{
+        at, contact, create, created, deferred, ended, hash, key, opened, print, quarantined, remembered,
+    };
 
     const SETTLED: Standing = Standing::Settled { fingerprint: Fingerprint([1; 32]) };
 
@@ -482,7 +510,7 @@ mod tests {
         assert_eq!(rows.len(), 1, "ids are case-sensitive");
         let row = &rows[&salesforce];
         assert_eq!((row.etag.as_deref(), row.mapping, row.name), (Some("v1"), Some(1), Some(hash(9))));
-        assert_eq!(ledger.owned(salesforce).await.unwrap(), [("phone".to_owned(), hash(8))]);
+        assert_eq!(ledger.owned(salesforce).await.unwrap(), remembered(hash(8)));
     }
 
     #[tokio::test(start_paused = true)]

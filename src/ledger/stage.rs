@@ -7,8 +7,10 @@ use crate::domain::failure::{Complaint, Reason, Wait};
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::identity::{ExternalRef, RefKey};
 use crate::domain::keyed::KeyedHash;
+use crate::domain::ownership::Field;
 use crate::domain::pass::Outcome;
 use crate::domain::plan::{Indexed, Standing};
+use crate::domain::remembered::{Remembered, Trace};
 use crate::ledger::Ledger;
 use crate::ledger::index::{IndexEntry, IndexState};
 use crate::ledger::intents::{Intent, IntentKind};
@@ -72,10 +74,17 @@ pub fn created(contact: &str) -> Ending {
         fingerprint: print(1),
         mapping: 1,
         name: Some(hash(9)),
-        owned: vec![("phone".to_owned(), hash(8))],
+        owned: remembered(hash(8)),
         pending_employment: false,
         note: "POST 201".to_owned(),
     }
+}
+
+/// A phone, sent and returned as this.
+pub fn remembered(phone: KeyedHash) -> Remembered {
+    let mut remembered = Remembered::default();
+    remembered.set(Field::Phone, Trace { sent: Some(phone), returned: Some(phone), sending: None });
+    remembered
 }
 
 pub fn quarantined(blocker: Option<&str>) -> Ending {
@@ -85,7 +94,7 @@ pub fn quarantined(blocker: Option<&str>) -> Ending {
 }
 
 pub fn deferred(cause: &str, next: i64) -> Ending {
-    Ending::Deferred { wait: Wait::RecordFails, cause: cause.to_owned(), next: at(next), unanswered: false }
+    Ending::Deferred { wait: Wait::RecordFails, cause: cause.to_owned(), next: Some(at(next)), unanswered: false }
 }
 
 /// A live contact without addresses, carrying one reference; version and stamp follow `version`.

@@ -6,6 +6,7 @@ use rusqlite::{Connection, params_from_iter};
 use serde::Serialize;
 
 use crate::domain::Timestamp;
+use crate::domain::failure::Wait;
 use crate::ledger::Ledger;
 use crate::ledger::columns::{count, millis, time_if_any};
 use crate::ledger::error::LedgerError;
@@ -30,6 +31,8 @@ pub struct SourceSummary {
     pub quarantined: BTreeMap<String, u64>,
     /// Deferred.
     pub deferred: u64,
+    /// Of these, changes that are more than may be written within a day.
+    pub guarded: u64,
     /// When the first of the deferred is tried again.
     pub next_try: Option<Timestamp>,
     /// Deferred or quarantined, and due now.
@@ -133,6 +136,9 @@ fn waiting(ledger: &Connection, sources: &mut Sources) -> Result<(), LedgerError
             continue;
         }
         source.deferred += number;
+        if row.get_ref(2)?.as_str().is_ok_and(|reason| reason == Wait::Guarded.code()) {
+            source.guarded += number;
+        }
         let first = time_if_any("refs", row.get(4)?)?;
         source.next_try = source.next_try.into_iter().chain(first).min();
     }
@@ -187,6 +193,7 @@ mod tests {
             by_mapping: [(1, 2), (2, 1)].into(),
             quarantined: [("email_taken".to_owned(), 2)].into(),
             deferred: 2,
+            guarded: 0,
             next_try: Some(at(50)),
             due: 2,
             deleted: 1,

@@ -6,6 +6,16 @@ use std::collections::BTreeMap;
 use crate::domain::kind::Kind;
 use crate::mapping::rules::{As, Rule, Target};
 
+/// What a source whose companies are linked has besides: who the employer is, so that it is the same company for all who
+/// work there.
+#[must_use]
+pub fn employers(kind: Kind) -> BTreeMap<Target, Rule> {
+    let rules: Vec<(Target, Rule)> = match kind {
+        Kind::Salesforce | Kind::HubSpot | Kind::Pipedrive => Vec::new(),
+    };
+    rules.into_iter().collect()
+}
+
 /// The rules a source has before its own. A target without a rule stays empty.
 #[must_use]
 pub fn defaults(kind: Kind) -> BTreeMap<Target, Rule> {

@@ -93,6 +93,15 @@ impl Expression {
         produced(&value).map_err(str::to_owned)
     }
 
+    /// Whether it is true of a record's fields; nothing, an empty text, an empty list and zero are not.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn holds(&self, fields: &Map<String, Json>) -> Result<bool, String> {
+        let value = self.compiled.eval(self.context(fields)).map_err(|e| e.kind().to_string())?;
+        Ok(value.is_true())
+    }
+
     fn context(&self, fields: &Map<String, Json>) -> Value {
         let region = self.region.clone().map(|region| (REGION, region));
         let variables = self.variables.iter().map(|name| (name.as_str(), variable(fields, name)));

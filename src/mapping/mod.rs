@@ -25,6 +25,9 @@ use crate::mapping::transforms::Change;
 /// Raised when the same rules come to mean something else: contacts made before are then known to be under old rules.
 const MEANING: u32 = 1;
 
+/// The key of the filter, beside `map`.
+const FILTER: &str = "filter";
+
 /// Where a text is split into a list unless the rule says otherwise: as Salesforce and HubSpot write their pick lists.
 const SEPARATOR: &str = ";";
 
@@ -49,9 +52,21 @@ impl fmt::Display for RuleFault {
 #[derive(Debug)]
 pub struct Mapper {
     lines: Vec<Line>,
+    filter: Option<Expression>,
     fields: BTreeSet<String>,
     optional: BTreeSet<String>,
     version: i64,
+}
+
+/// What surrounds the rules of a source.
+#[derive(Debug, Clone, Default)]
+pub struct Frame {
+    /// Where national phone numbers belong unless a rule says otherwise, ISO 3166-1 alpha-2.
+    pub region: Option<String>,
+    /// An expression over the record: who makes it false is not a person for Propstreet.
+    pub filter: Option<String>,
+    /// Whether employers are wanted with more than their name.
+    pub companies: bool,
 }
 
 /// A compiled rule and what it fills.
@@ -73,14 +88,13 @@ enum Step {
 
 impl Mapper {
     /// Compiles the default map of a kind, with a source's own rules in place of the defaults of the same target.
-    /// `default_region` (ISO 3166-1 alpha-2) is where national phone numbers belong unless a rule says otherwise.
     ///
     /// # Errors
     /// Every rule that cannot be used.
     pub fn compile(
         kind: Kind,
         overrides: BTreeMap<String, Rule>,
-        default_region: Option<String>,
+        Frame { region: default_region, filter, companies }: Frame,
     ) -> Result<Self, Vec<RuleFault>> {
         let mut faults = Vec::new();
         let home = default_region.and_then(|code| match region_of(&code) {
@@ -91,6 +105,9 @@ impl Mapper {
             }
         });
         let mut rules = defaults::defaults(kind);
+        if companies {
+            rules.extend(defaults::employers(kind));
+        }
         for (key, rule) in overrides {
             match Target::parse(&key) {
                 Some(target) => {
@@ -110,10 +127,21 @@ impl Mapper {
                 }
             }
         }
-        let fields: BTreeSet<String> = lines.iter().flat_map(|line| line.step.fields()).map(str::to_owned).collect();
-        let needed: BTreeSet<String> = lines.iter().flat_map(|line| &line.needs).cloned().collect();
+        let filter = filter.and_then(|source| match Expression::compile(&source, home) {
+            Ok(filter) => Some(filter),
+            Err(cause) => {
+                let remedy = "correct it; a field that is empty is undefined, and `not FIELD` is true of it".to_owned();
+                let problem = format!("the expression {cause}");
+                faults.push(RuleFault { target: FILTER.to_owned(), problem, remedy });
+                None
+            }
+        });
+        let filtered = || filter.iter().flat_map(Expression::paths).map(str::to_owned);
+        let fields = lines.iter().flat_map(|line| line.step.fields()).map(str::to_owned).chain(filtered());
+        let fields: BTreeSet<String> = fields.collect();
+        let needed: BTreeSet<String> = lines.iter().flat_map(|line| &line.needs).cloned().chain(filtered()).collect();
         let optional = fields.difference(&needed).cloned().collect();
-        if faults.is_empty() { Ok(Self { lines, fields, optional, version }) } else { Err(faults) }
+        if faults.is_empty() { Ok(Self { lines, filter, fields, optional, version }) } else { Err(faults) }
     }
 
     /// A number for these rules: the same after a restart, another after an edit that changes what they say.
@@ -132,6 +160,20 @@ impl Mapper {
     #[must_use]
     pub fn optional(&self) -> &BTreeSet<String> {
         &self.optional
+    }
+
+    /// Whether a record passes the filter, and so is a person for Propstreet.
+    ///
+    /// # Errors
+    /// `mapping_failed` where that cannot be known: a field the filter reads did not come, or it fails on this record.
+    pub fn admits(&self, record: &Record) -> Result<bool, Complaint> {
+        let Some(filter) = &self.filter else { return Ok(true) };
+        let failed = |cause: String| Complaint::new(Reason::MappingFailed, format!("{FILTER}: {cause}"));
+        let missing: Vec<&str> = filter.paths().filter(|path| !sent(&record.fields, path)).collect();
+        if !missing.is_empty() {
+            return Err(failed(format!("the CRM did not send {}", missing.join(", "))));
+        }
+        filter.holds(&record.fields).map_err(failed)
     }
 
     /// The contact a record becomes.
@@ -355,6 +397,10 @@ fn fill(draft: &mut Draft, target: Target, mut texts: Vec<String>) {
         Target::PrimaryLanguage => &mut draft.primary_language,
         Target::Strategy => &mut draft.strategy,
         Target::Company => &mut draft.company,
+        Target::CompanyId => &mut draft.company_id,
+        Target::CompanyWebsite => &mut draft.company_website,
+        Target::CompanyDomain => &mut draft.company_domain,
+        Target::CompanyCountry => &mut draft.company_country,
         Target::JobTitle => &mut draft.job_title,
     };
     *slot = texts.pop();
@@ -369,8 +415,12 @@ mod tests {
 
     use super::*;
 
+    fn within(region: &str) -> Frame {
+        Frame { region: Some(region.to_owned()), ..Frame::default() }
+    }
+
     fn mapper(kind: Kind, map: &str) -> Result<Mapper, Vec<RuleFault>> {
-        Mapper::compile(kind, toml::from_str(map).expect("rules as configured"), Some("SE".to_owned()))
+        Mapper::compile(kind, toml::from_str(map).expect("rules as configured"), within("SE"))
     }
 
     fn record(fields: Value) -> Record {
@@ -568,7 +618,7 @@ mod tests {
             assert!(fault.problem.contains(problem) && fault.remedy.contains(remedy), "{rule}: {fault}");
         }
         let rules = "nickname = { from = \"F\" }\nemail = { expr = \"F|\" }\nphone = { from = \"\" }";
-        let faults = Mapper::compile(Kind::HubSpot, toml::from_str(rules).expect("rules"), Some("Sweden".to_owned()));
+        let faults = Mapper::compile(Kind::HubSpot, toml::from_str(rules).expect("rules"), within("Sweden"));
         let targets: Vec<_> = faults.expect_err("four faults").into_iter().map(|fault| fault.target).collect();
         assert_eq!(targets, ["region", "nickname", "email", "phone"]);
     }
@@ -694,7 +744,7 @@ mod tests {
         assert_eq!(versions.len(), 5, "each edit is another map");
         let optional = r#"email = { from = "Email", optional = true }"#;
         assert_eq!(plain, version(optional), "every contact there is would be made the same");
-        let norway = Mapper::compile(Kind::Salesforce, BTreeMap::new(), Some("no".to_owned())).expect("the defaults");
+        let norway = Mapper::compile(Kind::Salesforce, BTreeMap::new(), within("no")).expect("the defaults");
         assert_ne!(norway.version(), plain);
         assert_ne!(mapper(Kind::HubSpot, "").expect("the defaults").version(), plain);
     }
@@ -703,8 +753,8 @@ mod tests {
     /// contact to be under old rules.
     #[test]
     fn the_versions_of_the_defaults_are_the_ledgers() {
-        let versions =
-            Kind::ALL.map(|kind| Mapper::compile(kind, BTreeMap::new(), None).expect("the defaults").version());
+        let versions = Kind::ALL
+            .map(|kind| Mapper::compile(kind, BTreeMap::new(), Frame::default()).expect("the defaults").version());
         assert_eq!(versions, [-1097819952556292760, -4142845022271658945, 7024194008477277382]);
     }
 

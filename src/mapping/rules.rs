@@ -22,12 +22,16 @@ pub enum Target {
     Strategy,
     Tags,
     Company,
+    CompanyId,
+    CompanyWebsite,
+    CompanyDomain,
+    CompanyCountry,
     JobTitle,
 }
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 14] = [
         Self::FirstName,
         Self::LastName,
         Self::Email,
@@ -37,6 +41,10 @@ impl Target {
         Self::Strategy,
         Self::Tags,
         Self::Company,
+        Self::CompanyId,
+        Self::CompanyWebsite,
+        Self::CompanyDomain,
+        Self::CompanyCountry,
         Self::JobTitle,
     ];
 
@@ -53,6 +61,10 @@ impl Target {
             Self::Strategy => "strategy",
             Self::Tags => "tags",
             Self::Company => "company",
+            Self::CompanyId => "company_id",
+            Self::CompanyWebsite => "company_website",
+            Self::CompanyDomain => "company_domain",
+            Self::CompanyCountry => "company_country",
             Self::JobTitle => "job_title",
         }
     }

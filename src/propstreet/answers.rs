@@ -72,6 +72,9 @@ pub fn patched(response: &Response) -> Result<PatchAnswer, Trouble> {
             Ok(PatchAnswer::Stale(problem.conflict()))
         }
         StatusCode::NOT_FOUND | StatusCode::GONE => Ok(PatchAnswer::Missing),
+        StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY if problem.only_field("email") => {
+            Ok(PatchAnswer::EmailRefused(problem.refusal()))
+        }
         status if refuses_content(status) => Ok(PatchAnswer::Rejected(problem.refusal())),
         _ => Err(problem.trouble()),
     }
@@ -223,6 +226,7 @@ mod tests {
             PatchAnswer::Written(seen) => format!("written {}", seen.id),
             PatchAnswer::Stale(conflict) => format!("stale{}", if conflict.race { " race" } else { "" }),
             PatchAnswer::Missing => "missing".to_owned(),
+            PatchAnswer::EmailRefused(_) => "email refused".to_owned(),
             PatchAnswer::Rejected(_) => "rejected".to_owned(),
         });
         let find = found(&response).map_or_else(trouble, |seen| seen.map_or("nobody".to_owned(), |seen| seen.id));
@@ -245,8 +249,8 @@ mod tests {
             (204, "", ambiguous),
             (302, "", unexpected),
             (400, BOTH, ["rejected", "rejected", "unexpected_answer"]),
-            (400, EMAIL, ["email refused", "rejected", "unexpected_answer"]),
-            (422, EMAIL, ["email refused", "rejected", "unexpected_answer"]),
+            (400, EMAIL, ["email refused", "email refused", "unexpected_answer"]),
+            (422, EMAIL, ["email refused", "email refused", "unexpected_answer"]),
             (422, "Unprocessable", ["rejected", "rejected", "unexpected_answer"]),
             (413, "", ["rejected", "rejected", "unexpected_answer"]),
             (401, "", ["Unauthorized"; 3]),

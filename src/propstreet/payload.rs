@@ -2,6 +2,8 @@
 //! are read strictly where we rely on them and leniently where Propstreet's own pages disagree.
 //! Propstreet: "Create contact", "Update contact", "List contacts", "Contact".
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -9,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::contact::Contact;
 use crate::domain::failure::Trouble;
 use crate::domain::identity::ExternalRef;
+use crate::domain::ownership::Field;
 use crate::sync::destination::{ListPage, Patch, Seen};
 
 #[derive(Serialize)]
@@ -54,6 +57,9 @@ pub fn create(contact: &Contact, reference: &ExternalRef) -> Result<Bytes, Troub
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Update<'a> {
+    /// `null` clears. Propstreet: "Update contact".
+    #[serde(flatten)]
+    texts: BTreeMap<&'static str, Option<&'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     external_refs: Option<&'a [ExternalRef]>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,7 +71,22 @@ struct Update<'a> {
 /// # Errors
 /// As [`create`].
 pub fn patch(patch: &Patch) -> Result<Bytes, Trouble> {
-    bytes(&Update { external_refs: patch.refs.as_deref(), tags: patch.tags.as_deref() })
+    let texts = patch.texts.iter().filter_map(|(field, value)| Some((name(*field)?, value.as_deref())));
+    bytes(&Update { texts: texts.collect(), external_refs: patch.refs.as_deref(), tags: patch.tags.as_deref() })
+}
+
+/// What Propstreet calls a text of a contact; employments and tags are no texts.
+fn name(field: Field) -> Option<&'static str> {
+    Some(match field {
+        Field::FirstName => "firstName",
+        Field::LastName => "lastName",
+        Field::Email => "email",
+        Field::Phone => "phone",
+        Field::LinkedinUrl => "linkedInUrl",
+        Field::PrimaryLanguage => "primaryLanguage",
+        Field::Strategy => "strategy",
+        Field::Tags | Field::JobTitle | Field::Company => return None,
+    })
 }
 
 fn bytes(body: &impl Serialize) -> Result<Bytes, Trouble> {
@@ -266,6 +287,15 @@ mod tests {
         assert_eq!(refs, r#"{"externalRefs":[{"namespace":"HubSpot","id":"42"}]}"#);
         let tags = patch(&Patch { tags: Some(vec!["vip".to_owned()]), ..Patch::default() }).unwrap();
         assert_eq!(tags, r#"{"tags":["vip"]}"#);
+        let named = |field| (field, Some(format!("{field:?}")));
+        let texts = Field::ALL.into_iter().filter(|field| *field != Field::Phone).map(named).collect::<Vec<_>>();
+        let texts = patch(&Patch { texts: [texts, vec![(Field::Phone, None)]].concat(), ..Patch::default() }).unwrap();
+        let texts: Value = serde_json::from_slice(&texts).unwrap();
+        assert_eq!(
+            texts,
+            json!({"firstName": "FirstName", "lastName": "LastName", "email": "Email", "phone": null,
+                "linkedInUrl": "LinkedinUrl", "primaryLanguage": "PrimaryLanguage", "strategy": "Strategy"})
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::domain::keyed::KeyedHash;
 use crate::domain::pass::{Outcome, SkipReason};
 use crate::domain::plan::{self, Rest, Standing, Step};
 use crate::domain::record::Record;
+use crate::domain::remembered::Remembered;
 use crate::ledger::error::LedgerError;
 use crate::ledger::intents::{Intent, IntentKind};
 use crate::ledger::rows::View;
@@ -122,6 +123,8 @@ pub(super) struct Memory {
     pub(super) questioned: Option<String>,
     /// The e-mail was refused and the index refreshed.
     pub(super) email_refused: Option<String>,
+    /// Why a contact that exists keeps the address it has, if the new one is another's.
+    pub(super) address_left: Option<String>,
     pub(super) lost_answers: u32,
     pub(super) races: u32,
     pub(super) refreshes: u32,
@@ -220,14 +223,19 @@ impl Delivery<'_> {
     }
 
     async fn step(&mut self, view: View, standing: &Standing) -> Result<Turn, Halt> {
-        match plan::decide(standing, &self.mapped, &view.holders, self.desk.keyed()) {
+        let settled = view.row.as_ref().and_then(|row| row.propstreet_id.clone().zip(row.sent));
+        let course = plan::Course { follows: self.follows(), again: self.desk.again, settled };
+        match plan::decide(standing, &self.mapped, &view.holders, &course, self.desk.keyed()) {
             Step::Rest(rest) => self.rest(&rest).await,
             Step::Quarantine(complaint) => Err(Halt::Quarantine(complaint)),
             Step::LookUp => self.settle_announced(view.intent).await,
+            // Whether its fields differ, only the contact itself can say.
+            Step::Adopt(holder) if self.follows() => self.compare(&holder.id).await,
             Step::Adopt(holder) => self.adopt(&holder).await,
             Step::Compare(holder) => self.compare(&holder.id).await,
             Step::SamePerson(owner) => self.same_person(&owner).await,
             Step::Inherit(contact) => self.inherit(&contact).await,
+            Step::Change(contact) => self.follow(&contact).await,
             Step::Create => self.create().await,
         }
     }
@@ -359,10 +367,15 @@ impl Delivery<'_> {
 
     /// The durable word that a write is about to be sent.
     pub(super) async fn announce(&mut self, kind: IntentKind, target: Option<String>) -> Result<(), Halt> {
+        let intent = self.intent(kind, target);
+        Ok(self.desk.engine.ledger.intend(intent).await?)
+    }
+
+    pub(super) fn intent(&mut self, kind: IntentKind, target: Option<String>) -> Intent {
         // From here on the open intent is this delivery's own, and it knows what became of it.
         self.memory.looked_up = true;
         self.memory.sent = None;
-        let intent = Intent {
+        Intent {
             key: self.key.clone(),
             source: self.desk.source.name.clone(),
             kind,
@@ -370,16 +383,20 @@ impl Delivery<'_> {
             email: self.email,
             fingerprint: self.fingerprint(),
             at: self.desk.now(),
-        };
-        Ok(self.desk.engine.ledger.intend(intent).await?)
+        }
     }
 
+    /// The one way in which a record ends on a contact that exists: what it says is brought there first.
     pub(super) async fn settle_seen(&mut self, outcome: Outcome, seen: &Seen, note: &str) -> Result<Turn, Halt> {
-        let mut ending = self.synced(outcome, seen.id.clone(), seen.etag.clone(), note.to_owned());
+        let met = match self.converge(outcome, seen, note).await? {
+            Ok(met) => *met,
+            Err(turn) => return Ok(turn),
+        };
+        let mut ending = self.synced(met.outcome, met.seen.id.clone(), met.etag, met.note);
         if let Ending::Synced { owned, .. } = &mut ending {
-            *owned = index::fields(seen, self.desk.keyed());
+            *owned = met.owned;
         }
-        Ok(Turn::Done(self.settle(ending, Some(seen)).await?))
+        Ok(Turn::Done(self.settle(ending, Some(&met.seen)).await?))
     }
 
     fn synced(&self, outcome: Outcome, id: String, etag: Option<String>, note: String) -> Ending {
@@ -391,7 +408,7 @@ impl Delivery<'_> {
             fingerprint: self.memory.sent.unwrap_or(self.fingerprint()),
             mapping: self.desk.source.mapper.version(),
             name,
-            owned: Vec::new(),
+            owned: Remembered::default(),
             pending_employment: self.mapped.as_ref().is_ok_and(Contact::has_employment),
             note,
         }
@@ -443,7 +460,7 @@ impl Delivery<'_> {
     }
 
     fn later(&self, wait: Wait, cause: String) -> Ending {
-        let next = self.desk.now() + wait.until_next(self.memory.failed + 1);
+        let next = wait.until_next(self.memory.failed + 1).map(|wait| self.desk.now() + wait);
         Ending::Deferred { wait, cause, next, unanswered: self.memory.unanswered }
     }
 

@@ -142,7 +142,9 @@ impl Delivery<'_> {
             let etag = seen.etag.as_deref();
             match self.send(|d| d.engine.destination.patch(&self.key, contact, etag, &patch)).await? {
                 Sent::Answered(PatchAnswer::Written(seen)) if is_tagged(&seen) => return Ok(Parting::tagged(*seen)),
-                Sent::Answered(PatchAnswer::Rejected(refusal)) => return Ok(Parting::kept(refusal.detail)),
+                Sent::Answered(PatchAnswer::Rejected(refusal) | PatchAnswer::EmailRefused(refusal)) => {
+                    return Ok(Parting::kept(refusal.detail));
+                }
                 Sent::Answered(PatchAnswer::Written(_) | PatchAnswer::Stale(_) | PatchAnswer::Missing)
                 | Sent::Lost(_) => self.desk.pause(round).await,
             }

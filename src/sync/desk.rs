@@ -18,6 +18,10 @@ pub(super) struct Desk<'a> {
     pub(super) pass: PassId,
     /// Stamps at or above it are not final: a second change in the same second may still come.
     pub(super) bound: Timestamp,
+    /// Each record is looked at anew, whatever its stamp and its row say: somebody asked for it, or its time has come.
+    pub(super) again: bool,
+    /// So many people may be updated within a day. A first backfill is free.
+    pub(super) guarded: bool,
     /// Calls to Propstreet on behalf of this source's records.
     pub(super) calls: AtomicU64,
 }

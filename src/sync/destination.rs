@@ -8,6 +8,7 @@ use crate::domain::Timestamp;
 use crate::domain::contact::Contact;
 use crate::domain::failure::Trouble;
 use crate::domain::identity::{ExternalRef, RefKey};
+use crate::domain::ownership::Field;
 
 /// A contact as Propstreet shows it. Lives as long as a decision; only hashes of it are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -80,13 +81,17 @@ pub enum PatchAnswer {
     Stale(Conflict),
     /// No such contact.
     Missing,
-    /// 400 or 422.
+    /// 400 or 422 whose only error is the e-mail: perhaps "taken", said differently.
+    EmailRefused(Refusal),
+    /// Any other 400 or 422.
     Rejected(Refusal),
 }
 
 /// The fields of a contact a PATCH writes. Arrays are whole: united by the caller, never trusted to merge.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Patch {
+    /// Texts of the contact with their new value; `None` clears.
+    pub texts: Vec<(Field, Option<String>)>,
     /// All refs the contact shall have.
     pub refs: Option<Vec<ExternalRef>>,
     /// All tags the contact shall have.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::clock::{Clock, Dice};
 use crate::domain::identity::{RefKey, RefRules};
 use crate::domain::keyed::KeyedHash;
+use crate::domain::ownership::Owners;
 use crate::domain::record::Account;
 use crate::ledger::Ledger;
 use crate::mapping::Mapper;
@@ -32,6 +33,27 @@ pub struct Policy {
     pub email_conflict: EmailConflict,
     /// Addresses or local parts of roles, besides the usual ones.
     pub role_addresses: Vec<String>,
+    /// Names of sources; where several stand behind one contact, a field is the first one's that has a value for it. Those
+    /// that are not named come after, by name.
+    pub precedence: Vec<String>,
+}
+
+/// What to do about a contact whose record changes in the CRM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnChange {
+    /// Nothing.
+    Ignore,
+    /// Write what changed, as far as the fields are the CRM's.
+    Update,
+}
+
+/// What to do about the organizations people work for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Companies {
+    /// Nothing.
+    Off,
+    /// Make each a company of Propstreet, and its people employed there.
+    Link,
 }
 
 /// What to do with the people a CRM holds already when a source is new.
@@ -64,8 +86,18 @@ pub struct Source {
     pub kind: &'static str,
     /// What to do at first.
     pub first_run: FirstRun,
+    /// What to do about people who change there.
+    pub on_change: OnChange,
+    /// Whose each field is.
+    pub owners: Owners,
+    /// Whether a field that is empty there is emptied in Propstreet, where its value came from there.
+    pub clear_empty: bool,
+    /// What to do about employers.
+    pub companies: Companies,
     /// What to do about people who are deleted there.
     pub on_delete: OnDelete,
+    /// What to do about people whom the filter keeps out once they have a contact.
+    pub on_filtered: OnDelete,
     /// How many people may go within a day before a person must look; by default 5 % of the source's, within 10 and 50.
     pub guard: Option<u32>,
     /// Record to contact.

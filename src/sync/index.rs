@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
 use crate::domain::identity::RefRules;
-use crate::domain::keyed::{Keyed, KeyedHash};
+use crate::domain::keyed::Keyed;
 use crate::domain::plan::Indexed;
 use crate::ledger::Ledger;
 use crate::ledger::index::{IndexEntry, IndexState};
@@ -153,22 +153,6 @@ pub fn entry(seen: &Seen, rules: &RefRules, keyed: &Keyed) -> IndexEntry {
         updated: seen.updated.clone(),
         spelled: seen.refs.clone(),
     }
-}
-
-/// Each field of a contact as Propstreet returned it, hashed: what a later change there is told by.
-#[must_use]
-pub fn fields(seen: &Seen, keyed: &Keyed) -> Vec<(String, KeyedHash)> {
-    let fields = [
-        ("first_name", &seen.first_name),
-        ("last_name", &seen.last_name),
-        ("email", &seen.email),
-        ("phone", &seen.phone),
-        ("linkedin_url", &seen.linkedin_url),
-        ("primary_language", &seen.primary_language),
-        ("strategy", &seen.strategy),
-    ];
-    let held = fields.into_iter().filter_map(|(field, value)| Some((field, value.as_deref()?)));
-    held.map(|(field, value)| (field.to_owned(), keyed.field(field, value))).collect()
 }
 
 /// `updatedUtc` has up to seven fraction digits and is kept as text; only here is it read as an instant.

@@ -22,7 +22,7 @@ use crate::sync::report::Stop;
 use crate::sync::source::Confirmed;
 
 /// The span in which the guard counts.
-const GUARDED: chrono::TimeDelta = chrono::TimeDelta::hours(24);
+pub(super) const GUARDED: chrono::TimeDelta = chrono::TimeDelta::hours(24);
 /// As many are asked for one by one, before the guard stops anything. Each may cost a request, at every sweep.
 const LOOKED_INTO: u64 = 1_000;
 

@@ -2,6 +2,7 @@
 //! books. It knows no CRM and no HTTP: what it asks of them are the traits in [`source`] and [`destination`].
 
 mod asking;
+mod change;
 pub mod deliver;
 mod depart;
 mod desk;

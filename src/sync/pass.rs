@@ -83,7 +83,9 @@ impl<'a> Pass<'a> {
         bound: Timestamp,
     ) -> Result<Self, Stop> {
         let pass = engine.ledger.begin_pass(&source.name, kind, engine.clock.now()).await?;
-        let desk = Desk { engine, source, patience, pass, bound, calls: AtomicU64::new(0) };
+        let again = kind == PassKind::Retry;
+        let guarded = kind != PassKind::Backfill;
+        let desk = Desk { engine, source, patience, pass, bound, again, guarded, calls: AtomicU64::new(0) };
         Ok(Self { desk, kind, progress, tally: Mutex::default() })
     }
 
@@ -278,6 +280,11 @@ impl<'a> Pass<'a> {
         let name = &self.desk.source.name;
         let mut due = engine.ledger.open_intents(name, DUE_AT_MOST).await?;
         due.extend(engine.ledger.due(name, self.desk.now(), DUE_AT_MOST).await?);
+        if let Some(updates) = engine.ledger.updates(name, engine.watch(self.desk.source)).await? {
+            let room = usize::try_from(updates.room()).unwrap_or(DUE_AT_MOST).min(DUE_AT_MOST);
+            due.extend(engine.ledger.guarded(name, room).await?);
+        }
+        due.extend(engine.ledger.revisits(name, DUE_AT_MOST).await?);
         let mut once = HashSet::new();
         due.retain(|key| once.insert(key.clone()));
         while !due.is_empty() && self.desk.patience.lost().is_none() {

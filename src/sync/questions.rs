@@ -21,7 +21,9 @@ impl Delivery<'_> {
         }
         match answer {
             Sent::Answered(CreateAnswer::Accepted(seen)) if self.carries_ours(&seen) => {
-                self.keep(Outcome::Created, *seen, "created").await
+                // Of a contact that was there already, the answer shows what it was and not what was sent.
+                let known = self.follows() && self.desk.engine.ledger.index_entry(seen.id.clone()).await?.is_some();
+                self.keep(if known { Outcome::Adopted } else { Outcome::Created }, *seen, "created").await
             }
             Sent::Answered(CreateAnswer::Accepted(_)) => self.without_our_reference().await,
             Sent::Answered(CreateAnswer::Conflict(conflict)) => self.question(conflict.race, conflict.detail).await,

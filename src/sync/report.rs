@@ -9,6 +9,7 @@ use crate::domain::finding::Finding;
 use crate::domain::instant::minute;
 use crate::domain::pass::{Counts, Outcome, PassKind};
 use crate::ledger::error::LedgerError;
+use crate::ledger::updates::Updates;
 
 /// What ends a pass before its end.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -119,6 +120,8 @@ pub struct SourceReport {
     pub gone: Departures,
     /// Why some are held back, if any are.
     pub guard: Option<Guard>,
+    /// How the updates of contacts stand against what may be within a day, if any wait.
+    pub updates: Option<Updates>,
     /// The passes, in order.
     pub passes: Vec<PassReport>,
     /// Requests to the CRM.
@@ -135,7 +138,7 @@ impl SourceReport {
     /// Complete and balanced, and nobody held back for a person to look.
     #[must_use]
     pub fn is_green(&self) -> bool {
-        self.complete && self.error.is_none() && self.counts.balanced() && self.gone.held == 0
+        self.complete && self.error.is_none() && self.counts.balanced() && self.gone.held == 0 && self.updates.is_none()
     }
 }
 

@@ -10,6 +10,8 @@ use crate::domain::pass::{Books, PassKind};
 use crate::domain::record::Window;
 use crate::ledger::bindings::Bound;
 use crate::ledger::cursors::{Cursor, OpenWindow};
+use crate::ledger::error::LedgerError;
+use crate::ledger::updates::Updates;
 use crate::sync::engine::{Engine, FirstRun, Source};
 use crate::sync::pass::{Listing, Pass, Tally};
 use crate::sync::patience::Patience;
@@ -72,6 +74,7 @@ struct Sync<'a> {
     newly_quarantined: u64,
     gone: Tombstones,
     guard: Option<Guard>,
+    updates: Option<Updates>,
 }
 
 impl<'a> Sync<'a> {
@@ -89,16 +92,24 @@ impl<'a> Sync<'a> {
             newly_quarantined: 0,
             gone: Tombstones::default(),
             guard: None,
+            updates: None,
         }
     }
 
     async fn run(mut self) -> SourceReport {
         let result = self.passes().await;
         let noted = self.upkeep.note_spending().await;
-        match result.and(noted.map_err(Stop::from)) {
+        let counted = self.count_updates().await;
+        match result.and(noted.and(counted).map_err(Stop::from)) {
             Err(stop) if self.passes.is_empty() => self.refused(stop).await,
             result => self.report(result.err()),
         }
+    }
+
+    async fn count_updates(&mut self) -> Result<(), LedgerError> {
+        let (engine, source) = (self.engine, self.source);
+        self.updates = engine.ledger.updates(&source.name, engine.watch(source)).await?;
+        Ok(())
     }
 
     /// Stopped before any pass: the ledger must still know, or `status` would call the source fine.
@@ -122,6 +133,7 @@ impl<'a> Sync<'a> {
             newly_quarantined: self.newly_quarantined,
             gone: self.gone.counts(),
             guard: self.guard.filter(|_| self.gone.counts().held > 0),
+            updates: self.updates,
             passes: self.passes,
             written_back: self.upkeep.write_backs.written(),
             crm_requests: self.upkeep.requests(),

@@ -120,7 +120,7 @@ impl Delivery<'_> {
                 Sent::Answered(PatchAnswer::Written(seen)) if self.carries_ours(&seen) => {
                     return self.settle_seen(Outcome::Linked, &seen, warrant.note()).await;
                 }
-                Sent::Answered(PatchAnswer::Rejected(refusal)) => {
+                Sent::Answered(PatchAnswer::Rejected(refusal) | PatchAnswer::EmailRefused(refusal)) => {
                     return Err(Halt::Quarantine(Complaint::new(Reason::Rejected, refusal.detail)));
                 }
                 Sent::Answered(PatchAnswer::Missing) => return self.missing(&owner.id).await,

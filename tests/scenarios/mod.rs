@@ -3,6 +3,8 @@
 mod answers;
 mod backfill;
 mod blame;
+mod changes;
+mod changes_many;
 mod daemon;
 mod departures;
 mod guards;
