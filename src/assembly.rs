@@ -24,7 +24,7 @@ use crate::ledger::Ledger;
 use crate::ledger::error::LedgerError;
 use crate::ledger::tokens::{self, KeptToken};
 use crate::propstreet::{self, Propstreet};
-use crate::sync::destination::ContactDestination;
+use crate::sync::destination::companies::Destination;
 use crate::sync::engine::{Engine, Source};
 
 /// Everything a sync needs, wired.
@@ -46,7 +46,7 @@ impl Parts {
 /// The upstreams, wired without a ledger: enough to look at them, and nothing can be written.
 pub struct Upstreams {
     /// Propstreet.
-    pub propstreet: Arc<dyn ContactDestination>,
+    pub propstreet: Arc<dyn Destination>,
     /// The configured sources, in the order of their names.
     pub sources: Vec<Source>,
 }
@@ -157,7 +157,7 @@ fn propstreet(
     network: &dyn Network,
     clock: &Clock,
     dice: &Dice,
-) -> Result<Arc<dyn ContactDestination>, AssemblyError> {
+) -> Result<Arc<dyn Destination>, AssemblyError> {
     let transport = transport(network, &settings.base_url, propstreet::TIMEOUT)?;
     Ok(Arc::new(Propstreet::new(settings.clone(), transport, clock.clone(), dice.clone())))
 }

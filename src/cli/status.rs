@@ -19,6 +19,7 @@ use crate::ledger::Ledger;
 use crate::ledger::error::LedgerError;
 use crate::ledger::passes::{PassRow, PassState};
 use crate::ledger::summary::SourceSummary;
+use crate::sync::engine::Companies;
 
 /// The arguments of `status`.
 #[derive(Debug, Args)]
@@ -76,6 +77,10 @@ pub struct SourceStatus {
     pub write_backs_refused: u64,
     /// The reference of one of them.
     pub refused_write_back: Option<String>,
+    /// Contacts that wait for their employer.
+    pub employers_waiting: u64,
+    /// What some of them wait for.
+    pub employers_wait_for: Option<String>,
     /// Requests to the CRM within the last day.
     pub crm_requests_24h: u64,
     /// Records that have left the CRM.
@@ -126,7 +131,13 @@ async fn source_status(
     let current = source.mapper.version();
     let old = counts.by_mapping.iter().filter(|(version, _)| **version != current);
     let longest = ledger.quarantined(Some(source.name.clone()), 1).await?;
+    let (employers_waiting, employers_wait_for) = match source.companies {
+        Companies::Link => ledger.employers_waiting(&source.name).await?,
+        Companies::Off => (0, None),
+    };
     Ok(SourceStatus {
+        employers_waiting,
+        employers_wait_for,
         name: source.name.clone(),
         last_good: passes.iter().filter(reading).filter_map(|pass| pass.ended).max(),
         watermark: ledger.cursor(&source.name, PassKind::Poll).await?.watermark,
@@ -197,6 +208,11 @@ impl StatusReport {
         for source in self.sources.iter().filter(|source| source.write_backs > 0) {
             let (owed, refused) = (grouped(source.write_backs), grouped(source.write_backs_refused));
             text.push_str(&format!("\nwrite-back of {}: {owed} owed, {refused} of them refused", source.name));
+        }
+        for source in self.sources.iter().filter(|source| source.employers_waiting > 0) {
+            let why = source.employers_wait_for.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+            let waiting = counted(source.employers_waiting, "contact");
+            text.push_str(&format!("\nemployers of {}: {waiting} without theirs yet{why}", source.name));
         }
         for source in self.sources.iter().filter(|source| source.gone + source.held > 0) {
             let held = if source.held > 0 { format!(", {} held back", grouped(source.held)) } else { String::new() };
@@ -366,6 +382,8 @@ mod tests {
                     next_try: Some(at(60)),
                     write_backs: 40,
                     write_backs_refused: 1,
+                    employers_waiting: 3,
+                    employers_wait_for: Some("HTTP 403 Forbidden".to_owned()),
                     crm_requests_24h: 1_812,
                     gone: 12,
                     held: 4_000,
@@ -387,6 +405,7 @@ mod tests {
         84,102 records in Propstreet, 7 in quarantine; 2 sources in trouble
         quarantine of hubspot: 5 email_taken, 2 invalid_field
         write-back of hubspot: 40 owed, 1 of them refused
+        employers of hubspot: 3 contacts without theirs yet (HTTP 403 Forbidden)
         left hubspot: 12, 4,000 held back
         next: renew the token of pipedrive, then propsync sync pipedrive
         ");
@@ -395,6 +414,8 @@ mod tests {
           "crm_requests_24h": 1812,
           "deferred": 1,
           "drifted": 0,
+          "employers_wait_for": "HTTP 403 Forbidden",
+          "employers_waiting": 3,
           "gone": 12,
           "guarded": 0,
           "held": 4000,

@@ -143,6 +143,9 @@ pub struct SourceReport {
     /// How the updates of contacts stand against what may be within a day, if any wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub updates: Option<Updates>,
+    /// In whose words Propstreet refused calls on companies, if it did: contacts went on without their employers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub companies_refused: Option<String>,
     /// What it cost.
     pub requests: Requests,
     /// How long it took, in seconds.
@@ -171,6 +174,7 @@ impl From<report::SourceReport> for SourceReport {
             gone: report.gone,
             guard: report.guard,
             updates: report.updates,
+            companies_refused: report.companies_refused,
             requests: Requests { crm: report.crm_requests, propstreet: report.propstreet_requests },
             seconds: report.took.as_secs_f64(),
             error: report.error.as_ref().map(Failure::from),
@@ -227,6 +231,16 @@ impl SourceReport {
         ))
     }
 
+    /// That contacts went on without their employers, and what to do.
+    fn without_employers(&self) -> Option<String> {
+        let (name, why) = (&self.name, self.companies_refused.as_ref()?);
+        Some(format!(
+            "\n{name}: Propstreet refuses calls on companies ({why}). Contacts go on without their employers, and get them \
+             once it does not.\n  Give Propstreet's client the right to companies and links, or set companies = \"off\" under \
+             [sources.{name}]."
+        ))
+    }
+
     fn state(&self) -> String {
         match (&self.error, self.complete, self.counts.balanced()) {
             (Some(failure), _, _) => failure.code.clone(),
@@ -266,6 +280,7 @@ impl SyncReport {
         let newly = self.sources.iter().any(|source| source.newly_quarantined > 0);
         let mut hint = self.sources.iter().filter_map(SourceReport::held).collect::<String>();
         hint.extend(self.sources.iter().filter_map(SourceReport::guarded));
+        hint.extend(self.sources.iter().filter_map(SourceReport::without_employers));
         if exit == Exit::Degraded && newly {
             hint.push_str("\nexit 4: some records need a person; propsync status names them");
         }
@@ -357,6 +372,7 @@ mod tests {
             written_back: 0,
             gone: Departures::default(),
             guard: None,
+            companies_refused: None,
             updates: None,
             requests: Requests { crm: 3, propstreet: 1_201 },
             seconds: 2.04,

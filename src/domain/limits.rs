@@ -6,6 +6,7 @@ use isolang::Language;
 
 use crate::domain::contact::{Contact, Draft};
 use crate::domain::failure::{Complaint, Reason};
+use crate::domain::homepage::{domain, homepage};
 
 /// Most tags a contact may carry.
 pub const MAX_TAGS: usize = 100;
@@ -26,6 +27,9 @@ enum Form {
     Email,
     LinkedIn,
     Language,
+    Homepage,
+    Domain,
+    Country,
 }
 
 /// The table. Where Propstreet's pages disagree (255 or 500 for a name, 254 or 255 for an e-mail) the smaller is taken.
@@ -39,9 +43,9 @@ const LIMITS: [Limit; 13] = [
     Limit { field: "strategy", of: |d| &mut d.strategy, max: 4_000, form: Form::Text },
     Limit { field: "company", of: |d| &mut d.company, max: 255, form: Form::Text },
     Limit { field: "company_id", of: |d| &mut d.company_id, max: 255, form: Form::Text },
-    Limit { field: "company_website", of: |d| &mut d.company_website, max: 500, form: Form::Text },
-    Limit { field: "company_domain", of: |d| &mut d.company_domain, max: 255, form: Form::Text },
-    Limit { field: "company_country", of: |d| &mut d.company_country, max: 10, form: Form::Text },
+    Limit { field: "company_website", of: |d| &mut d.company_website, max: 500, form: Form::Homepage },
+    Limit { field: "company_domain", of: |d| &mut d.company_domain, max: 255, form: Form::Domain },
+    Limit { field: "company_country", of: |d| &mut d.company_country, max: 2, form: Form::Country },
     Limit { field: "job_title", of: |d| &mut d.job_title, max: 255, form: Form::Text },
 ];
 
@@ -54,7 +58,7 @@ pub fn check(mut draft: Draft) -> Result<Contact, Complaint> {
     let mut faults = Vec::new();
     for limit in &LIMITS {
         let slot = (limit.of)(&mut draft);
-        *slot = slot.take().map(|value| limit.form.repair(trim(&value))).filter(|value| !value.is_empty());
+        *slot = slot.take().map(|value| limit.form.repair(trim(&value))).filter(|value| limit.keeps(value));
         if let Some(fault) = slot.as_deref().and_then(|value| limit.fault(value)) {
             faults.push(format!("{}: {fault}", limit.field));
         }
@@ -88,6 +92,13 @@ pub fn check(mut draft: Draft) -> Result<Contact, Complaint> {
 }
 
 impl Limit {
+    /// Whether there is anything to send or to complain of. What only describes the employer is left out where it does not
+    /// fit: nobody is kept out of Propstreet for their company's homepage.
+    fn keeps(&self, value: &str) -> bool {
+        let describes_employer = matches!(self.form, Form::Homepage | Form::Domain | Form::Country);
+        !(value.is_empty() || describes_employer && self.fault(value).is_some())
+    }
+
     /// What is wrong with a value, by its class.
     fn fault(&self, value: &str) -> Option<String> {
         let units = value.encode_utf16().count();
@@ -106,6 +117,9 @@ impl Form {
             Self::Email => lower_domain(value),
             Self::LinkedIn => linkedin(value),
             Self::Language => language(value),
+            Self::Homepage => homepage(value),
+            Self::Domain => domain(value),
+            Self::Country => country(value),
         }
         .unwrap_or_else(|| value.to_owned())
     }
@@ -117,6 +131,9 @@ impl Form {
             Self::LinkedIn => (linkedin(value).as_deref() != Some(value))
                 .then_some("not of the form https://www.linkedin.com/in/NAME"),
             Self::Language => Language::from_639_1(value).is_none().then_some("not a language of ISO 639-1"),
+            Self::Homepage => homepage(value).is_none().then_some("not the address of a homepage"),
+            Self::Domain => domain(value).is_none().then_some("not a domain"),
+            Self::Country => country(value).is_none().then_some("not a country of ISO 3166-1"),
         }
     }
 }
@@ -190,6 +207,11 @@ pub fn language(value: &str) -> Option<String> {
     language.to_639_1().map(str::to_owned)
 }
 
+/// ISO 3166-1 alpha-2, in upper case.
+fn country(value: &str) -> Option<String> {
+    rust_iso3166::from_alpha2(&value.to_ascii_uppercase()).map(|country| country.alpha2.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -248,6 +270,9 @@ mod tests {
             ("linkedin_url", "www.LinkedIn.com/IN/åsa?utm=1", Some("https://www.linkedin.com/in/åsa")),
             ("linkedin_url", "https://se.linkedin.com/in/a-1/?x=/y#top", Some("https://www.linkedin.com/in/a-1")),
             ("linkedin_url", "m.linkedin.com/in/a%C3%A5", Some("https://www.linkedin.com/in/a%C3%A5")),
+            ("company_website", " www.Acme.se ", Some("https://www.acme.se")),
+            ("company_domain", "https://www.Acme.se/start", Some("acme.se")),
+            ("company_country", "se", Some("SE")),
         ] {
             let mut draft = with(field, given);
             draft.phone.get_or_insert_with(|| "1".to_owned());
@@ -256,6 +281,25 @@ mod tests {
             let limit = LIMITS.iter().find(|l| l.field == field).expect("a field of the table");
             assert_eq!((limit.of)(&mut repaired).as_deref(), kept, "{field} {given:?}");
         }
+    }
+
+    #[test]
+    fn what_only_describes_the_employer_keeps_nobody_out() {
+        let long = format!("https://acme.se/{}", "x".repeat(500));
+        for (field, given) in [
+            ("company_website", "ask Bo"),
+            ("company_website", "www.acme.se, www.acme.no"),
+            ("company_website", &long),
+            ("company_domain", "info@acme.se"),
+            ("company_domain", "none"),
+            ("company_country", "Atlantis"),
+            ("company_country", "XX"),
+            ("company_country", "UK"),
+        ] {
+            assert_eq!(check(with(field, given)), check(named()), "{field} {given}");
+        }
+        let nameless = check(with("company_id", &"7".repeat(256)));
+        assert!(nameless.is_err(), "an id that is cut short would be another company's");
     }
 
     #[test]

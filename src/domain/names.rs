@@ -108,7 +108,7 @@ fn is_initial(word: &str) -> bool {
 
 /// The words of a name, folded: compatibility forms and accents resolved, lower-case, letters that Unicode does not
 /// decompose spelled out, everything that is no letter or digit a gap.
-fn words(name: &str) -> Vec<String> {
+pub(in crate::domain) fn words(name: &str) -> Vec<String> {
     let mut folded = String::with_capacity(name.len());
     for letter in name.nfkd().filter(|c| !vanishes(*c)).flat_map(char::to_lowercase) {
         match letter {

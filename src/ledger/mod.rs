@@ -6,6 +6,7 @@
 
 pub mod bindings;
 mod columns;
+pub mod companies;
 pub mod cursors;
 pub mod error;
 pub mod events;

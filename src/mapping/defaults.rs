@@ -7,11 +7,40 @@ use crate::domain::kind::Kind;
 use crate::mapping::rules::{As, Rule, Target};
 
 /// What a source whose companies are linked has besides: who the employer is, so that it is the same company for all who
-/// work there.
+/// work there. Its id and its name are demanded where a CRM always shows them; the rest may be hidden, and costs nobody
+/// anything but a better match.
 #[must_use]
 pub fn employers(kind: Kind) -> BTreeMap<Target, Rule> {
-    let rules: Vec<(Target, Rule)> = match kind {
-        Kind::Salesforce | Kind::HubSpot | Kind::Pipedrive => Vec::new(),
+    let rules = match kind {
+        // The account of a person account is that person and no employer. A lead has the name of a company and no account.
+        Kind::Salesforce => {
+            let of_company = |value: &str| Rule::expr(&format!("{value} if not IsPersonAccount"));
+            vec![
+                (Target::Company, of_company("Account.Name")),
+                (Target::CompanyId, of_company("AccountId")),
+                (Target::CompanyWebsite, of_company("Account.Website").optional(true)),
+                (Target::CompanyCountry, of_company("Account.BillingCountry|country").optional(true)),
+            ]
+        }
+        // Of a company that the token may not see comes the id alone: what a person typed is not its name. HubSpot itself
+        // calls a company without a name by its domain.
+        Kind::HubSpot => vec![
+            (
+                Target::Company,
+                Rule::expr("(company.name or company.domain) if company.hs_object_id else company").optional(true),
+            ),
+            (Target::CompanyId, Rule::copy(&["company.hs_object_id"])),
+            (Target::CompanyWebsite, Rule::copy(&["company.website"]).optional(true)),
+            (Target::CompanyDomain, Rule::copy(&["company.domain"]).optional(true)),
+            (Target::CompanyCountry, Rule::copy(&["company.country"]).made(As::Country).optional(true)),
+        ],
+        // An organization that the token's user does not see leaves its id on the person.
+        Kind::Pipedrive => vec![
+            (Target::Company, Rule::copy(&["org.name"]).optional(true)),
+            (Target::CompanyId, Rule::copy(&["org_id"])),
+            (Target::CompanyWebsite, Rule::copy(&["org.website"]).optional(true)),
+            (Target::CompanyCountry, Rule::copy(&["org.country"]).made(As::Country).optional(true)),
+        ],
     };
     rules.into_iter().collect()
 }
@@ -55,4 +84,28 @@ pub fn defaults(kind: Kind) -> BTreeMap<Target, Rule> {
         ],
     };
     rules.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever replaces one of them starts from what the page shows.
+    #[test]
+    fn the_rules_of_employers_are_those_on_the_page() {
+        let page = include_str!("../../docs/fields.md");
+        for (kind, heading) in [
+            (Kind::Salesforce, "\n# Salesforce\n"),
+            (Kind::HubSpot, "\n# HubSpot\n"),
+            (Kind::Pipedrive, "\n# Pipedrive\n"),
+        ] {
+            let (_, below) = page.split_once(heading).expect(heading);
+            let rules: String =
+                below.lines().take_while(|line| line.contains(" = ")).map(|line| format!("{line}\n")).collect();
+            let shown: BTreeMap<String, Rule> = toml::from_str(&rules).expect("rules as configured");
+            let built: BTreeMap<String, Rule> =
+                employers(kind).into_iter().map(|(target, rule)| (target.name().to_owned(), rule)).collect();
+            assert_eq!(shown, built, "{kind:?}");
+        }
+    }
 }

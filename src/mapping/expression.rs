@@ -2,9 +2,10 @@
 //! runs on bounded fuel, and reaches nothing else: no files, no clock, no functions, only filters and tests.
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
 
-use minijinja::value::{Value, ValueKind};
+use minijinja::value::{Object, ObjectRepr, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior};
 use rlibphonenumber::Region;
 use serde_json::{Map, Value as Json};
@@ -104,17 +105,66 @@ impl Expression {
 
     fn context(&self, fields: &Map<String, Json>) -> Value {
         let region = self.region.clone().map(|region| (REGION, region));
-        let variables = self.variables.iter().map(|name| (name.as_str(), variable(fields, name)));
+        let variables = self.variables.iter().map(|name| (name.as_str(), self.variable(fields, name)));
         Value::from_pairs(region.into_iter().chain(variables.filter(|(_, value)| !value.is_undefined())))
+    }
+
+    /// What the expression means by a name that a field and another object may share, as `company` and `company.name` of
+    /// HubSpot do.
+    fn variable(&self, fields: &Map<String, Json>, name: &str) -> Value {
+        let has_parts = fields.get(name).is_some_and(Json::is_object);
+        let below = self.paths.iter().any(|path| path.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')));
+        if has_parts || !below {
+            return variable(fields, name);
+        }
+        let object = below_of(fields, name);
+        match fields.get(name).filter(|_| self.paths.contains(name)) {
+            Some(own) => Value::from_object(Both { own: from_json(own), object }),
+            None => object,
+        }
+    }
+}
+
+/// A field's own value and, after a dot, that of an object of the same name.
+#[derive(Debug)]
+struct Both {
+    own: Value,
+    object: Value,
+}
+
+impl Both {
+    /// What a value is by itself.
+    fn own(value: &Value) -> &Value {
+        value.downcast_object_ref::<Self>().map_or(value, |both| &both.own)
+    }
+}
+
+impl Object for Both {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.object.get_item(key).ok()
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        self.own.is_true()
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.own)
     }
 }
 
 /// The field of that path itself, or an object of the fields below it: `Account` of `Account.Name` and `Account.City`.
 fn variable(fields: &Map<String, Json>, path: &str) -> Value {
     let whole = fields.get(path).map_or(Value::UNDEFINED, from_json);
-    if !whole.is_undefined() {
-        return whole;
-    }
+    if whole.is_undefined() { below_of(fields, path) } else { whole }
+}
+
+/// An object of the fields below a path.
+fn below_of(fields: &Map<String, Json>, path: &str) -> Value {
     let below = |key: &str| Some(key.strip_prefix(path)?.strip_prefix('.')?.split('.').next()?.to_owned());
     let names: BTreeSet<String> = fields.keys().filter_map(|key| below(key)).collect();
     let values = names.iter().map(|name| (name.as_str(), variable(fields, &format!("{path}.{name}"))));
@@ -142,6 +192,7 @@ fn from_json(json: &Json) -> Value {
 
 fn produced(value: &Value) -> Result<Produced, &'static str> {
     const WRONG: &str = "the result is neither a text nor a list of texts";
+    let value = Both::own(value);
     if let Some(text) = text_of(value) {
         let text = text.trim();
         return Ok(if text.is_empty() { Produced::Nothing } else { Produced::Text(text.to_owned()) });
@@ -162,6 +213,7 @@ fn produced(value: &Value) -> Result<Produced, &'static str> {
 
 /// A scalar, written out.
 fn text_of(value: &Value) -> Option<String> {
+    let value = Both::own(value);
     match value.kind() {
         ValueKind::String => value.as_str().map(str::to_owned),
         ValueKind::Bool => Some(value.is_true().to_string()),
@@ -331,6 +383,26 @@ mod tests {
     }
 
     #[test]
+    fn a_field_and_an_object_of_one_name_are_both_read() {
+        let text = |t: &str| Ok(Produced::Text(t.to_owned()));
+        let record = json!({"company": "Typed", "company.name": "Acme", "company.id": "9"});
+        let employer = "company.name if company.id else company";
+        for (source, fields, expected) in [
+            (employer, &record, text("Acme")),
+            (employer, &json!({"company": "Typed", "company.name": null, "company.id": null}), text("Typed")),
+            (employer, &json!({"company": "Typed", "company.id": "9"}), Ok(Produced::Nothing)),
+            ("company.name", &record, text("Acme")),
+            ("company == 'Typed'", &record, text("true")),
+            ("(company or company.name)|language|upper", &record, text("TYPED")),
+            ("company.missing or company", &json!({"company": null, "company.id": "9"}), Ok(Produced::Nothing)),
+            ("company or company.name", &json!({"company": " ", "company.name": "Acme"}), text("Acme")),
+            ("company.value", &json!({"company": {"value": 7}}), text("7")),
+        ] {
+            assert_eq!(run(source, fields), expected, "{source} {fields}");
+        }
+    }
+
+    #[test]
     fn faults_show_when_it_is_compiled() {
         for (source, fault) in [
             ("Name |", "syntax error"),
@@ -370,6 +442,7 @@ mod tests {
         };
         assert_eq!(read("Phone or MobilePhone|e164('SE')"), ["MobilePhone", "Phone"]);
         assert_eq!(read("Account.Name if Account.Owner.Name"), ["Account.Name", "Account.Owner.Name"]);
+        assert_eq!(read("A.B if A.C else A"), ["A", "A.B", "A.C"]);
         assert_eq!(read("'x'"), [""; 0]);
     }
 

@@ -482,6 +482,93 @@ mod tests {
         }
     }
 
+    /// As each adapter sends a person's employer.
+    #[test]
+    fn where_companies_are_linked_the_employer_comes_with_what_tells_it_from_others() {
+        let employer = |kind, fields: Value| {
+            let frame = Frame { companies: true, ..within("SE") };
+            let mapper = Mapper::compile(kind, BTreeMap::new(), frame).expect("the defaults");
+            let optional = mapper.optional().clone();
+            let mut record = record(fields);
+            for path in mapper.fields().difference(&optional) {
+                record.fields.entry(path.clone()).or_insert(Value::Null);
+            }
+            for name in ["LastName", "lastname", "name"] {
+                record.fields.insert(name.to_owned(), "Berg".into());
+            }
+            let contact = mapped_as_sent(&mapper, &record).expect("a contact");
+            let is_employer = |(key, value): (&String, &Value)| {
+                key.starts_with("company").then(|| format!("{key}={}", value.as_str().unwrap_or("?")))
+            };
+            contact.as_object().expect("an object").iter().filter_map(is_employer).collect::<Vec<_>>().join(" ")
+        };
+        let acme = "company=Acme AB company_country=SE company_id=001D company_website=https://www.acme.se";
+        for (kind, fields, expected) in [
+            (
+                Kind::Salesforce,
+                json!({"AccountId": "001D", "Account.Name": "Acme AB", "Account.Website": "www.acme.se",
+                    "Account.BillingCountry": "Sverige", "IsPersonAccount": false}),
+                acme,
+            ),
+            (
+                Kind::Salesforce,
+                json!({"AccountId": "001D", "Account.Name": "Anna Berg", "Account.Website": "www.berg.se",
+                    "Account.BillingCountry": "Sverige", "IsPersonAccount": true}),
+                "",
+            ),
+            (Kind::Salesforce, json!({"AccountId": null, "Account.Name": null, "IsPersonAccount": false}), ""),
+            (
+                Kind::Salesforce,
+                json!({"AccountId": null, "Account.Name": "Acme AB", "Account.Website": "acme.se", "IsPersonAccount": false}),
+                "company=Acme AB company_website=https://acme.se",
+            ),
+            (
+                Kind::HubSpot,
+                json!({"company": "acme, Sthlm", "company.hs_object_id": "9", "company.name": "Acme AB",
+                    "company.domain": "Acme.se", "company.website": "n/a", "company.country": "Sweden"}),
+                "company=Acme AB company_country=SE company_domain=acme.se company_id=9",
+            ),
+            (
+                Kind::HubSpot,
+                json!({"company": "typed", "company.hs_object_id": "9", "company.name": null, "company.domain": "acme.se",
+                    "company.website": null, "company.country": null}),
+                "company=acme.se company_domain=acme.se company_id=9",
+            ),
+            (Kind::HubSpot, json!({"company": "typed", "company.hs_object_id": "9"}), "company_id=9"),
+            (
+                Kind::HubSpot,
+                json!({"company": "Typed AB", "company.hs_object_id": null, "company.name": null, "company.domain": null}),
+                "company=Typed AB",
+            ),
+            (
+                Kind::Pipedrive,
+                json!({"org_id": 12, "org.name": "Acme AB", "org.country": "Italy", "org.website": "acme.it/"}),
+                "company=Acme AB company_country=IT company_id=12 company_website=https://acme.it/",
+            ),
+            (Kind::Pipedrive, json!({"org_id": 12}), "company_id=12"),
+            (Kind::Pipedrive, json!({"org_id": null, "org.name": null}), ""),
+        ] {
+            assert_eq!(employer(kind, fields.clone()), expected, "{kind:?} {fields}");
+        }
+    }
+
+    #[test]
+    fn without_linked_companies_nothing_is_other_than_it_was() {
+        for kind in [Kind::Salesforce, Kind::HubSpot, Kind::Pipedrive] {
+            let mapper = mapper(kind, "").expect("the defaults");
+            let fields = json!({"name": "Anna Berg", "LastName": "Berg", "lastname": "Berg", "Account.Name": "Acme",
+                "company": "Acme", "org.name": "Acme", "AccountId": "001D", "IsPersonAccount": true, "org_id": 12,
+                "company.hs_object_id": "9", "company.name": "Other"});
+            let contact = mapped(&mapper, fields).expect("a contact");
+            let keys = contact.as_object().expect("an object").keys().filter(|k| k.contains("company")).count();
+            assert_eq!((keys, &contact["company"]), (1, &json!("Acme")), "{kind:?}");
+            let frame = |companies| Frame { companies, ..within("SE") };
+            let version = |companies| Mapper::compile(kind, BTreeMap::new(), frame(companies)).map(|m| m.version());
+            assert_eq!(version(false), Ok(mapper.version()));
+            assert_ne!(version(true), version(false), "{kind:?}: contacts made before are under old rules");
+        }
+    }
+
     #[test]
     fn pipedrives_name_is_split_when_its_parts_are_not_both_there() {
         let pipedrive = mapper(Kind::Pipedrive, "").expect("the defaults");

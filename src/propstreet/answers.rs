@@ -11,7 +11,9 @@ use crate::http::body;
 use crate::http::pacer::Budget;
 use crate::http::transport::Response;
 use crate::http::verdict::{self, Verdict};
+use crate::propstreet::network::WireCompany;
 use crate::propstreet::payload::{WireContact, WirePage};
+use crate::sync::destination::companies::{CompanyAnswer, LinkAnswer, SeenCompany};
 use crate::sync::destination::{Conflict, CreateAnswer, DeleteAnswer, ListPage, PatchAnswer, Refusal, Seen};
 
 /// Judges an answer as such. A success without JSON, or a refusal in HTML, comes from something in front of Propstreet
@@ -54,6 +56,9 @@ pub fn created(response: &Response) -> Result<CreateAnswer, Trouble> {
         StatusCode::CONFLICT => Ok(CreateAnswer::Conflict(problem.conflict())),
         StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY if problem.only_field("email") => {
             Ok(CreateAnswer::EmailRefused(problem.refusal()))
+        }
+        status if refuses_content(status) && problem.only_under("connections") => {
+            Ok(CreateAnswer::EmploymentRefused(problem.refusal()))
         }
         status if refuses_content(status) => Ok(CreateAnswer::Rejected(problem.refusal())),
         _ => Err(problem.trouble()),
@@ -120,6 +125,86 @@ pub fn listed(response: &Response) -> Result<ListPage, Trouble> {
     Err(Problem::of(response).trouble())
 }
 
+/// Judges an answer about companies or employments. 501 is a refusal for good, not a server that stumbled.
+pub fn judge_company(response: &Response) -> Verdict {
+    if response.status() == StatusCode::NOT_IMPLEMENTED { Verdict::Refused } else { judge(response) }
+}
+
+/// The refusal of calls on companies as such, if this is one. On a collection 404 says the same: no such call here.
+fn closed(response: &Response, collection: bool) -> Option<Trouble> {
+    let closed = match response.status() {
+        StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => true,
+        StatusCode::NOT_FOUND => collection,
+        _ => false,
+    };
+    closed.then(|| Trouble::Forbidden(Problem::of(response).words()))
+}
+
+/// The answer to a call on a collection of companies or employments, as it is read by `read`.
+///
+/// # Errors
+/// [`Trouble::Forbidden`] where the tenant may not use it; [`Trouble::Protocol`].
+pub fn of_collection<T>(response: &Response, read: impl FnOnce(&Response) -> Result<T, Trouble>) -> Result<T, Trouble> {
+    match closed(response, true) {
+        Some(trouble) => Err(trouble),
+        None if response.status().is_success() => read(response),
+        None => Err(Problem::of(response).trouble()),
+    }
+}
+
+/// The answer to a look-up of a company by ref, or to a read by id: one that is hidden from us is not there for us.
+///
+/// # Errors
+/// As [`of_collection`].
+pub fn company_found(response: &Response, by_id: bool) -> Result<Option<SeenCompany>, Trouble> {
+    match response.status() {
+        StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
+        StatusCode::FORBIDDEN if by_id => Ok(None),
+        _ => of_collection(response, company).map(Some),
+    }
+}
+
+/// The answer to a create or a change of a company.
+///
+/// # Errors
+/// [`Trouble::Ambiguous`] for a success that cannot be read; as [`of_collection`].
+pub fn company_written(response: &Response, create: bool) -> Result<CompanyAnswer, Trouble> {
+    let problem = Problem::of(response);
+    match response.status() {
+        StatusCode::PRECONDITION_FAILED | StatusCode::PRECONDITION_REQUIRED | StatusCode::CONFLICT => {
+            Ok(CompanyAnswer::Conflict(problem.conflict()))
+        }
+        StatusCode::NOT_FOUND | StatusCode::GONE if !create => Ok(CompanyAnswer::Missing),
+        status if refuses_content(status) => Ok(CompanyAnswer::Rejected(problem.refusal())),
+        _ => of_collection(response, |response| {
+            company(response).map_err(|trouble| Trouble::Ambiguous(trouble.to_string()))
+        })
+        .map(|seen| CompanyAnswer::Written(Box::new(seen))),
+    }
+}
+
+/// The answer to a create or a change of an employment. Its body says nothing that the contact does not show. A 404 to a
+/// create is the contact's or the company's: the list of employments was answered a moment ago.
+///
+/// # Errors
+/// As [`of_collection`].
+pub fn link_written(response: &Response) -> Result<LinkAnswer, Trouble> {
+    let problem = Problem::of(response);
+    match response.status() {
+        StatusCode::PRECONDITION_FAILED | StatusCode::PRECONDITION_REQUIRED | StatusCode::CONFLICT => {
+            Ok(LinkAnswer::Conflict)
+        }
+        StatusCode::NOT_FOUND | StatusCode::GONE => Ok(LinkAnswer::Missing),
+        status if refuses_content(status) => Ok(LinkAnswer::Rejected(problem.refusal())),
+        _ => of_collection(response, |_| Ok(LinkAnswer::Written)),
+    }
+}
+
+fn company(response: &Response) -> Result<SeenCompany, Trouble> {
+    let etag = response.headers().get(ETAG).and_then(|etag| etag.to_str().ok());
+    Ok(body::json::<WireCompany>(response)?.seen(etag))
+}
+
 fn contact(response: &Response) -> Result<Seen, Trouble> {
     let etag = response.headers().get(ETAG).and_then(|etag| etag.to_str().ok());
     Ok(body::json::<WireContact>(response)?.seen(etag))
@@ -162,6 +247,13 @@ impl Problem {
     fn only_field(&self, field: &str) -> bool {
         let mut fields = self.errors().map(|(name, _)| name.trim_start_matches("$."));
         fields.next().is_some_and(|name| name.eq_ignore_ascii_case(field)) && fields.next().is_none()
+    }
+
+    /// Whether all errors are about one field or what is inside it: `connections[0].company.id`.
+    fn only_under(&self, field: &str) -> bool {
+        let under = |name: &str| name.trim_start_matches("$.").split(['[', '.']).next() == Some(field);
+        let mut fields = self.errors().map(|(name, _)| under(name)).peekable();
+        fields.peek().is_some() && fields.all(|under| under)
     }
 
     fn conflict(&self) -> Conflict {
@@ -220,6 +312,7 @@ mod tests {
             CreateAnswer::Accepted(seen) => format!("accepted {}", seen.id),
             CreateAnswer::Conflict(conflict) => format!("conflict{}", if conflict.race { " race" } else { "" }),
             CreateAnswer::EmailRefused(_) => "email refused".to_owned(),
+            CreateAnswer::EmploymentRefused(_) => "employment refused".to_owned(),
             CreateAnswer::Rejected(_) => "rejected".to_owned(),
         });
         let patch = patched(&response).map_or_else(trouble, |answer| match answer {
@@ -333,5 +426,55 @@ mod tests {
         assert_eq!(read(&full), Some(Budget { limit: 600, remaining: 599, reset }));
         assert_eq!(read(&full[..2]), Some(Budget { limit: 600, remaining: 599, reset: None }));
         assert_eq!(read(&full[1..]), None);
+    }
+
+    #[test]
+    fn an_employment_that_is_refused_is_told_from_a_person_who_is() {
+        let refused = |errors: &str| {
+            let body = format!(r#"{{"title":"Validation Error","errors":{errors}}}"#);
+            matches!(created(&answer(400, &[], &body)), Ok(CreateAnswer::EmploymentRefused(_)))
+        };
+        assert!(refused(r#"{"connections[0].company.id":["no such company"]}"#));
+        assert!(refused(r#"{"connections":["bad"],"$.connections[0].jobTitle":["long"]}"#));
+        assert!(!refused(r#"{"connections":["bad"],"phone":["bad"]}"#) && !refused(r#"{"phone":["bad"]}"#));
+        assert!(!refused("{}"));
+    }
+
+    #[test]
+    fn a_tenant_without_companies_is_told_from_a_company_that_is_not_there() {
+        let company = r#"{"id":"7","name":"Nord"}"#;
+        let told = |status: u16| {
+            let response = answer(status, &[], if status < 300 { company } else { r#"{"title":"No"}"# });
+            assert!(
+                matches!(judge_company(&response), Verdict::Fine | Verdict::Forbidden | Verdict::Refused),
+                "{status}"
+            );
+            let code = |trouble: Trouble| trouble.code().to_owned();
+            let found = |by_id| match company_found(&response, by_id) {
+                Ok(seen) => seen.map_or("nobody".to_owned(), |seen| seen.id),
+                Err(trouble) => code(trouble),
+            };
+            let written = |create| match company_written(&response, create) {
+                Ok(CompanyAnswer::Written(seen)) => seen.id,
+                Ok(CompanyAnswer::Conflict(_)) => "conflict".to_owned(),
+                Ok(CompanyAnswer::Missing) => "missing".to_owned(),
+                Ok(CompanyAnswer::Rejected(_)) => "rejected".to_owned(),
+                Err(trouble) => code(trouble),
+            };
+            let list = of_collection(&response, |_| Ok(())).map_or_else(code, |()| "fine".to_owned());
+            [found(false), found(true), written(true), written(false), list].join(" ")
+        };
+        for (status, expected) in [
+            (200, "7 7 7 7 fine"),
+            (403, "forbidden nobody forbidden forbidden forbidden"),
+            (404, "nobody nobody forbidden missing forbidden"),
+            (405, "forbidden forbidden forbidden forbidden forbidden"),
+            (501, "forbidden forbidden forbidden forbidden forbidden"),
+            (409, "unexpected_answer unexpected_answer conflict conflict unexpected_answer"),
+            (412, "unexpected_answer unexpected_answer conflict conflict unexpected_answer"),
+            (400, "unexpected_answer unexpected_answer rejected rejected unexpected_answer"),
+        ] {
+            assert_eq!(told(status), expected, "{status}");
+        }
     }
 }

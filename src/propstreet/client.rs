@@ -59,7 +59,7 @@ impl Propstreet {
         request(Method::GET, &url, Bytes::new())
     }
 
-    async fn send(&self, call: Call) -> Result<Response, Trouble> {
+    pub(super) async fn send(&self, call: Call) -> Result<Response, Trouble> {
         self.upstream.authorized(&self.tokens, |token| with(token, &call)).await
     }
 
@@ -75,10 +75,12 @@ impl ContactDestination for Propstreet {
         subject: &'a RefKey,
         contact: &'a Contact,
         reference: &'a ExternalRef,
+        employer: Option<&'a str>,
         idempotency_key: &'a str,
     ) -> BoxFuture<'a, Result<CreateAnswer, Trouble>> {
         Box::pin(async move {
-            let mut request = request(Method::POST, &self.contacts(&[])?, payload::create(contact, reference)?)?;
+            let mut request =
+                request(Method::POST, &self.contacts(&[])?, payload::create(contact, reference, employer)?)?;
             request.headers_mut().insert("idempotency-key", header(idempotency_key)?);
             answers::created(&self.send(Call::write(request, answers::judge).about(subject)).await?)
         })
@@ -154,7 +156,7 @@ impl ContactDestination for Propstreet {
     }
 }
 
-fn request(method: Method, url: &Url, body: Bytes) -> Result<Request, Trouble> {
+pub(super) fn request(method: Method, url: &Url, body: Bytes) -> Result<Request, Trouble> {
     let mut request = ::http::Request::builder().method(method).uri(url.as_str()).header(ACCEPT, "application/json");
     if !body.is_empty() {
         request = request.header(CONTENT_TYPE, "application/json");
@@ -163,7 +165,7 @@ fn request(method: Method, url: &Url, body: Bytes) -> Result<Request, Trouble> {
 }
 
 /// Byte for byte: a weak tag keeps its `W/` and its quotes.
-fn header(value: &str) -> Result<HeaderValue, Trouble> {
+pub(super) fn header(value: &str) -> Result<HeaderValue, Trouble> {
     HeaderValue::from_bytes(value.as_bytes()).map_err(|error| Trouble::Protocol(error.to_string()))
 }
 
@@ -216,7 +218,7 @@ mod tests {
     }
 
     async fn create(propstreet: &Propstreet) -> Result<CreateAnswer, Trouble> {
-        propstreet.create(&subject(), &anna(), &reference("42"), "key-1").await
+        propstreet.create(&subject(), &anna(), &reference("42"), None, "key-1").await
     }
 
     fn line(request: &Request) -> String {

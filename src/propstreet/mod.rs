@@ -4,6 +4,9 @@
 mod answers;
 mod auth;
 mod client;
+mod companies;
+mod links;
+mod network;
 mod payload;
 
 use std::sync::Arc;

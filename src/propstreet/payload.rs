@@ -9,6 +9,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::contact::Contact;
+use crate::domain::employment::Employed;
 use crate::domain::failure::Trouble;
 use crate::domain::identity::ExternalRef;
 use crate::domain::ownership::Field;
@@ -34,13 +35,36 @@ struct Create<'a> {
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     tags: &'a [String],
     external_refs: [&'a ExternalRef; 1],
+    #[serde(skip_serializing_if = "<[Connection]>::is_empty")]
+    connections: &'a [Connection<'a>],
 }
 
-/// The body that creates a contact under its ref. Employers are linked on their own, never through `connections`.
+/// An employment that a contact is made with: at a company that exists, because no schema shows another kind. Of a
+/// contact's connections exactly one is the primary one.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Connection<'a> {
+    company: Existing<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_title: Option<&'a str>,
+    primary: bool,
+}
+
+#[derive(Serialize)]
+struct Existing<'a> {
+    kind: &'static str,
+    id: &'a str,
+}
+
+/// The body that creates a contact under its ref, employed at this company. Later employments are links: a list sent
+/// again would end the others.
 ///
 /// # Errors
 /// None in practice; serialisation is fallible by type.
-pub fn create(contact: &Contact, reference: &ExternalRef) -> Result<Bytes, Trouble> {
+pub fn create(contact: &Contact, reference: &ExternalRef, employer: Option<&str>) -> Result<Bytes, Trouble> {
+    let connection =
+        |id| Connection { company: Existing { kind: "existing", id }, job_title: contact.job_title(), primary: true };
+    let connections: Vec<_> = employer.map(connection).into_iter().collect();
     bytes(&Create {
         first_name: contact.first_name(),
         last_name: contact.last_name(),
@@ -51,6 +75,7 @@ pub fn create(contact: &Contact, reference: &ExternalRef) -> Result<Bytes, Troub
         strategy: contact.strategy(),
         tags: contact.tags(),
         external_refs: [reference],
+        connections: &connections,
     })
 }
 
@@ -89,7 +114,7 @@ fn name(field: Field) -> Option<&'static str> {
     })
 }
 
-fn bytes(body: &impl Serialize) -> Result<Bytes, Trouble> {
+pub(super) fn bytes(body: &impl Serialize) -> Result<Bytes, Trouble> {
     serde_json::to_vec(body).map(Bytes::from).map_err(|error| Trouble::Protocol(error.to_string()))
 }
 
@@ -112,7 +137,7 @@ impl Digits {
         }
     }
 
-    fn text(self) -> String {
+    pub(super) fn text(self) -> String {
         match self {
             Self::Text(text) => text,
             Self::Number(number) => number.to_string(),
@@ -138,12 +163,22 @@ pub struct WireContact {
     primary_language: Option<String>,
     strategy: Option<String>,
     tags: Option<Vec<String>>,
+    companies: Option<Vec<WireEmployment>>,
+}
+
+/// Written as `connections`, read as `companies`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireEmployment {
+    id: Digits,
+    job_title: Option<String>,
+    is_primary: Option<bool>,
 }
 
 /// A ref that cannot be read fails the contact: dropped silently, it would be erased by the next union of refs.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum WireRef {
+pub enum WireRef {
     Current {
         namespace: String,
         id: Digits,
@@ -187,12 +222,20 @@ impl WireContact {
             primary_language: self.primary_language,
             strategy: self.strategy,
             tags: self.tags.unwrap_or_default(),
+            employments: self.companies.unwrap_or_default().into_iter().map(WireEmployment::employed).collect(),
         }
     }
 }
 
+impl WireEmployment {
+    fn employed(self) -> Employed {
+        let job_title = self.job_title.filter(|title| !title.is_empty());
+        Employed { company: self.id.text(), job_title, primary: self.is_primary.unwrap_or_default() }
+    }
+}
+
 impl WireRef {
-    fn reference(self) -> ExternalRef {
+    pub(super) fn reference(self) -> ExternalRef {
         match self {
             Self::Current { namespace, id } => ExternalRef { namespace, id: id.text() },
             Self::Former { source, external_id } => ExternalRef { namespace: source, id: external_id.text() },
@@ -211,7 +254,7 @@ pub struct WirePage {
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Place {
+pub(super) struct Place {
     next_cursor: Option<String>,
     has_more: Option<bool>,
 }
@@ -222,17 +265,25 @@ impl WirePage {
     /// # Errors
     /// [`Trouble::Protocol`] where the page does not say whether more follows, or how to reach it.
     pub fn page(self) -> Result<ListPage, Trouble> {
-        let nested = self.page.is_some();
-        let place = self.page.unwrap_or(self.beside);
-        let cursor = place.next_cursor.filter(|cursor| !cursor.is_empty());
-        let next = match (place.has_more, cursor) {
-            (Some(false), _) => None,
-            (_, Some(cursor)) => Some(cursor),
-            (None, None) if nested => None,
-            (Some(true), None) => return Err(Trouble::Protocol("a page with hasMore and no nextCursor".to_owned())),
-            (None, None) => return Err(Trouble::Protocol("a page without nextCursor and hasMore".to_owned())),
-        };
+        let next = next(self.page, self.beside)?;
         Ok(ListPage { contacts: self.data.into_iter().map(|contact| contact.seen(None)).collect(), next })
+    }
+}
+
+/// Where a list goes on, by what stands in its `page` or beside its data.
+///
+/// # Errors
+/// As [`WirePage::page`].
+pub(super) fn next(page: Option<Place>, beside: Place) -> Result<Option<String>, Trouble> {
+    let nested = page.is_some();
+    let place = page.unwrap_or(beside);
+    let cursor = place.next_cursor.filter(|cursor| !cursor.is_empty());
+    match (place.has_more, cursor) {
+        (Some(false), _) => Ok(None),
+        (_, Some(cursor)) => Ok(Some(cursor)),
+        (None, None) if nested => Ok(None),
+        (Some(true), None) => Err(Trouble::Protocol("a page with hasMore and no nextCursor".to_owned())),
+        (None, None) => Err(Trouble::Protocol("a page without nextCursor and hasMore".to_owned())),
     }
 }
 
@@ -256,7 +307,7 @@ mod tests {
     fn a_create_says_what_is_known_and_nothing_else() {
         let some = |text: &str| Some(text.to_owned());
         let draft = Draft { last_name: some("Berg"), ..Draft::default() };
-        let body = |draft| create(&limits::check(draft).unwrap(), &reference()).unwrap();
+        let body = |draft| create(&limits::check(draft).unwrap(), &reference(), None).unwrap();
         let sparse: Value = serde_json::from_slice(&body(draft.clone())).unwrap();
         assert_eq!(sparse, json!({"lastName": "Berg", "externalRefs": [{"namespace": "HubSpot", "id": "42"}]}));
         let full = Draft {
@@ -278,6 +329,16 @@ mod tests {
                 "linkedInUrl": "https://www.linkedin.com/in/anna", "primaryLanguage": "sv", "strategy": "Core",
                 "tags": ["vip"], "externalRefs": [{"namespace": "HubSpot", "id": "42"}]})
         );
+    }
+
+    #[test]
+    fn a_contact_is_made_with_one_employment_at_a_company_that_exists() {
+        let text = |text: &str| Some(text.to_owned());
+        let draft = Draft { last_name: text("Berg"), job_title: text("VD"), ..Draft::default() };
+        let body = create(&limits::check(draft).unwrap(), &reference(), Some("70")).unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        let company = json!({"kind": "existing", "id": "70"});
+        assert_eq!(body["connections"], json!([{"company": company, "jobTitle": "VD", "primary": true}]));
     }
 
     #[test]
@@ -304,7 +365,7 @@ mod tests {
             "id": 789, "etag": "W/\"AAAAAAAAK0Q=\"", "updatedUtc": "2025-01-15T10:00:00.1234567Z", "deletedUtc": null,
             "externalRefs": [{"namespace": "x", "id": 7}, {"source": "y", "externalId": "8"}], "externalId": "sf:1",
             "email": "a@b.se", "emails": [{"address": "a@b.se", "isPrimary": true}, "c@d.se", {"address": null}],
-            "tags": null, "companies": [{"id": "1"}], "unknown": {},
+            "tags": null, "companies": [{"id": 1, "jobTitle": "VD", "isPrimary": true}, {"id": "2"}], "unknown": {},
         }))
         .unwrap();
         let refs = [("x", "7"), ("y", "8")].map(|(n, i)| ExternalRef { namespace: n.to_owned(), id: i.to_owned() });
@@ -315,6 +376,10 @@ mod tests {
             refs: refs.to_vec(),
             email: Some("a@b.se".to_owned()),
             emails: vec!["a@b.se".to_owned(), "c@d.se".to_owned()],
+            employments: vec![
+                Employed { company: "1".to_owned(), job_title: Some("VD".to_owned()), primary: true },
+                Employed { company: "2".to_owned(), ..Employed::default() },
+            ],
             ..Seen::default()
         };
         assert_eq!(full, expected);

@@ -127,6 +127,8 @@ pub(super) struct Memory {
     pub(super) address_left: Option<String>,
     pub(super) lost_answers: u32,
     pub(super) races: u32,
+    /// A create was refused for the employment that came with it.
+    pub(super) employment_refused: bool,
     pub(super) refreshes: u32,
     /// What a person was told before, unless the record is to be tried anew.
     pub(super) told: Option<Complaint>,
@@ -226,11 +228,11 @@ impl Delivery<'_> {
         let settled = view.row.as_ref().and_then(|row| row.propstreet_id.clone().zip(row.sent));
         let course = plan::Course { follows: self.follows(), again: self.desk.again, settled };
         match plan::decide(standing, &self.mapped, &view.holders, &course, self.desk.keyed()) {
-            Step::Rest(rest) => self.rest(&rest).await,
+            Step::Rest(rest) => self.rest_employed(&rest, view.row.as_ref()).await,
             Step::Quarantine(complaint) => Err(Halt::Quarantine(complaint)),
             Step::LookUp => self.settle_announced(view.intent).await,
-            // Whether its fields differ, only the contact itself can say.
-            Step::Adopt(holder) if self.follows() => self.compare(&holder.id).await,
+            // Whether its fields differ, and where it is employed, only the contact itself can say.
+            Step::Adopt(holder) if self.follows() || self.names_employer() => self.compare(&holder.id).await,
             Step::Adopt(holder) => self.adopt(&holder).await,
             Step::Compare(holder) => self.compare(&holder.id).await,
             Step::SamePerson(owner) => self.same_person(&owner).await,
@@ -255,7 +257,7 @@ impl Delivery<'_> {
         }
     }
 
-    async fn rest(&mut self, rest: &Rest) -> Result<Turn, Halt> {
+    pub(super) async fn rest(&mut self, rest: &Rest) -> Result<Turn, Halt> {
         match rest {
             Rest::Unchanged | Rest::StillQuarantined | Rest::StillDeferred => {
                 let stamp = vec![(self.key.clone(), self.modified)];
@@ -340,10 +342,11 @@ impl Delivery<'_> {
             return Err(Halt::Quarantine(Complaint::new(Reason::Rejected, detail)));
         }
         let contact = self.contact()?.clone();
+        let employer = self.first_employer().await?;
         self.announce(IntentKind::Create, None).await?;
-        let idempotency_key = self.idempotency_key(&contact);
+        let (key, employer) = (self.idempotency_key(&contact, employer.as_deref()), employer.as_deref());
         let sent =
-            self.send(|d| d.engine.destination.create(&self.key, &contact, &self.reference, &idempotency_key)).await;
+            self.send(|d| d.engine.destination.create(&self.key, &contact, &self.reference, employer, &key)).await;
         match sent {
             Ok(answer) => self.settle_create(answer).await,
             // A create names no contact that could be out of bounds: it is the credential that may not.
@@ -359,8 +362,9 @@ impl Delivery<'_> {
     }
 
     /// The same for the same ref and content as it is sent, so that a repeat after a crash repeats the key.
-    fn idempotency_key(&self, contact: &Contact) -> String {
+    fn idempotency_key(&self, contact: &Contact, employer: Option<&str>) -> String {
         let Fingerprint(content) = Fingerprint::of(contact);
+        let content = [&content[..], employer.unwrap_or_default().as_bytes()].concat();
         let namespace = Uuid::new_v5(&Uuid::NAMESPACE_URL, self.key.to_string().as_bytes());
         Uuid::new_v5(&namespace, &content).to_string()
     }
@@ -392,9 +396,11 @@ impl Delivery<'_> {
             Ok(met) => *met,
             Err(turn) => return Ok(turn),
         };
+        let (met, pending) = self.employ_met(met).await?;
         let mut ending = self.synced(met.outcome, met.seen.id.clone(), met.etag, met.note);
-        if let Ending::Synced { owned, .. } = &mut ending {
+        if let Ending::Synced { owned, pending_employment, .. } = &mut ending {
             *owned = met.owned;
+            *pending_employment = pending;
         }
         Ok(Turn::Done(self.settle(ending, Some(&met.seen)).await?))
     }

@@ -1,11 +1,14 @@
 //! What the engine asks of Propstreet, and the answers it must be ready for.
 
+pub mod companies;
+
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
 use crate::domain::Timestamp;
 use crate::domain::contact::Contact;
+use crate::domain::employment::Employed;
 use crate::domain::failure::Trouble;
 use crate::domain::identity::{ExternalRef, RefKey};
 use crate::domain::ownership::Field;
@@ -41,6 +44,8 @@ pub struct Seen {
     pub strategy: Option<String>,
     /// Tags.
     pub tags: Vec<String>,
+    /// Where the person works.
+    pub employments: Vec<Employed>,
 }
 
 /// What became of a create.
@@ -52,6 +57,8 @@ pub enum CreateAnswer {
     Conflict(Conflict),
     /// 400 or 422 whose only error is the e-mail: perhaps "taken", said differently.
     EmailRefused(Refusal),
+    /// 400 or 422 whose only errors are about the employment that came with it.
+    EmploymentRefused(Refusal),
     /// Any other 400 or 422.
     Rejected(Refusal),
 }
@@ -133,13 +140,14 @@ pub enum ListFrom {
 
 /// One Propstreet tenant.
 pub trait ContactDestination: Send + Sync {
-    /// Creates a contact that carries `reference`. `idempotency_key` is sent and never relied on.
+    /// Creates a contact that carries `reference`, with its primary employment if that is known. `idempotency_key` is sent and never relied on.
     /// A record that fails on its own is told apart from an outage by `subject`.
     fn create<'a>(
         &'a self,
         subject: &'a RefKey,
         contact: &'a Contact,
         reference: &'a ExternalRef,
+        employer: Option<&'a str>,
         idempotency_key: &'a str,
     ) -> BoxFuture<'a, Result<CreateAnswer, Trouble>>;
 

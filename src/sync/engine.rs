@@ -9,7 +9,7 @@ use crate::domain::ownership::Owners;
 use crate::domain::record::Account;
 use crate::ledger::Ledger;
 use crate::mapping::Mapper;
-use crate::sync::destination::ContactDestination;
+use crate::sync::destination::companies::Destination;
 use crate::sync::index::IndexKeeper;
 use crate::sync::locks::Locks;
 use crate::sync::notes::Notes;
@@ -120,7 +120,7 @@ pub struct Engine {
     /// What we know and did.
     pub ledger: Ledger,
     /// Propstreet.
-    pub destination: Arc<dyn ContactDestination>,
+    pub destination: Arc<dyn Destination>,
     /// How refs compare.
     pub rules: RefRules,
     /// The operator's decisions.
@@ -132,6 +132,8 @@ pub struct Engine {
     pub(super) index: IndexKeeper,
     pub(super) ref_locks: Locks<RefKey>,
     pub(super) email_locks: Locks<KeyedHash>,
+    /// By a company's reference, or the hash of a name that has none: colleagues side by side make one company.
+    pub(super) company_locks: Locks<RefKey>,
     /// By source: who counts who has left.
     pub(super) leaving_locks: Locks<String>,
     pub(super) notes: Notes,
@@ -141,7 +143,7 @@ impl Engine {
     /// An engine over an open ledger and a tenant.
     pub fn new(
         ledger: Ledger,
-        destination: Arc<dyn ContactDestination>,
+        destination: Arc<dyn Destination>,
         rules: RefRules,
         policy: Policy,
         clock: Clock,
@@ -149,7 +151,20 @@ impl Engine {
     ) -> Self {
         let index = IndexKeeper::new(clock.clone(), rules.clone());
         let (ref_locks, email_locks, leaving_locks) = (Locks::default(), Locks::default(), Locks::default());
-        let notes = Notes::default();
-        Self { ledger, destination, rules, policy, clock, dice, index, ref_locks, email_locks, leaving_locks, notes }
+        let (company_locks, notes) = (Locks::default(), Notes::default());
+        Self {
+            ledger,
+            destination,
+            rules,
+            policy,
+            clock,
+            dice,
+            index,
+            ref_locks,
+            email_locks,
+            company_locks,
+            leaving_locks,
+            notes,
+        }
     }
 }

@@ -3,11 +3,14 @@
 
 mod asking;
 mod change;
+mod company;
 pub mod deliver;
 mod depart;
 mod desk;
 pub mod destination;
+mod employer;
 pub mod engine;
+mod firms;
 mod hints;
 pub mod index;
 mod leaving;

@@ -246,7 +246,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Reads records by id. Those the CRM no longer shows have gone between the listing and now.
-    async fn fetch_or_depart(&self, ids: Vec<String>) -> Result<Vec<Record>, Stop> {
+    pub(super) async fn fetch_or_depart(&self, ids: Vec<String>) -> Result<Vec<Record>, Stop> {
         let (records, missing) = self.fetch(ids).await?;
         self.depart_all(missing).await?;
         Ok(records)
@@ -285,6 +285,7 @@ impl<'a> Pass<'a> {
             due.extend(engine.ledger.guarded(name, room).await?);
         }
         due.extend(engine.ledger.revisits(name, DUE_AT_MOST).await?);
+        due.extend(self.whose_employer_is_due(DUE_AT_MOST).await?);
         let mut once = HashSet::new();
         due.retain(|key| once.insert(key.clone()));
         while !due.is_empty() && self.desk.patience.lost().is_none() {

@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::domain::failure::Trouble;
 use crate::domain::identity::RefKey;
 use crate::sync::destination::ContactDestination;
+use crate::sync::firms::Firms;
 use crate::sync::report::Stop;
 
 /// The longest pause between two tries of a CRM that is down.
@@ -20,8 +21,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// blame for them all. More than the breaker's three, so that a few poison records that are due together stop nobody.
 const STRIKES: usize = 5;
 
-/// The patience of one sync.
+/// The patience of one sync, and what it has learnt of companies.
 pub struct Patience {
+    pub(super) firms: Firms,
     clock: Clock,
     max_wait: Duration,
     state: Mutex<State>,
@@ -41,7 +43,7 @@ impl Patience {
     /// Waits at most `max_wait` for an upstream to come back.
     #[must_use]
     pub fn new(clock: Clock, max_wait: Duration) -> Self {
-        Self { clock, max_wait, state: Mutex::default() }
+        Self { firms: Firms::default(), clock, max_wait, state: Mutex::default() }
     }
 
     /// What made this sync give Propstreet up, if anything did.

@@ -31,6 +31,15 @@ impl Delivery<'_> {
                 self.memory.email_refused = Some(refusal.detail);
                 self.look_again().await
             }
+            Sent::Answered(CreateAnswer::EmploymentRefused(refusal)) if self.memory.employment_refused => {
+                Err(Halt::Quarantine(Complaint::new(Reason::Rejected, refusal.detail)))
+            }
+            // The company may have gone since it was seen: the person is made without it, and it is looked at again.
+            Sent::Answered(CreateAnswer::EmploymentRefused(_)) => {
+                self.memory.employment_refused = true;
+                self.doubt_employer();
+                Ok(Turn::Again)
+            }
             Sent::Answered(CreateAnswer::Rejected(refusal)) => {
                 Err(Halt::Quarantine(Complaint::new(Reason::Rejected, refusal.detail)))
             }

@@ -122,6 +122,8 @@ pub struct SourceReport {
     pub guard: Option<Guard>,
     /// How the updates of contacts stand against what may be within a day, if any wait.
     pub updates: Option<Updates>,
+    /// In whose words Propstreet refused this sync's calls on companies, if it did: contacts went on without employers.
+    pub companies_refused: Option<String>,
     /// The passes, in order.
     pub passes: Vec<PassReport>,
     /// Requests to the CRM.

@@ -12,7 +12,7 @@ use crate::ledger::bindings::Bound;
 use crate::ledger::cursors::{Cursor, OpenWindow};
 use crate::ledger::error::LedgerError;
 use crate::ledger::updates::Updates;
-use crate::sync::engine::{Engine, FirstRun, Source};
+use crate::sync::engine::{Companies, Engine, FirstRun, Source};
 use crate::sync::pass::{Listing, Pass, Tally};
 use crate::sync::patience::Patience;
 use crate::sync::report::{PassReport, Progress, SourceReport, Stop};
@@ -134,6 +134,7 @@ impl<'a> Sync<'a> {
             gone: self.gone.counts(),
             guard: self.guard.filter(|_| self.gone.counts().held > 0),
             updates: self.updates,
+            companies_refused: self.companies_refused(),
             passes: self.passes,
             written_back: self.upkeep.write_backs.written(),
             crm_requests: self.upkeep.requests(),
@@ -141,6 +142,11 @@ impl<'a> Sync<'a> {
             took: self.began.elapsed(),
             error: error.or_else(|| self.upkeep.write_backs.lost().map(Stop::WriteBack)),
         }
+    }
+
+    /// Of a source that has nothing to do with companies, nothing is told of them.
+    fn companies_refused(&self) -> Option<String> {
+        self.patience.firms.refused().filter(|_| self.source.companies == Companies::Link)
     }
 
     /// Backfill if one is owed, and then the rest. A backfill that has to wait for its part of a day keeps nobody from

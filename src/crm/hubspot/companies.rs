@@ -11,11 +11,15 @@ use crate::crm::hubspot::{BATCH, HubSpot};
 use crate::domain::failure::Trouble;
 use crate::domain::record::Record;
 
+/// The property that holds a company's own id.
+const ID: &str = "hs_object_id";
+
 /// Contact id to its primary company: `None` where it has none. A contact HubSpot would not speak of is not in it.
 type Primaries = HashMap<String, Option<String>>;
 
 impl HubSpot {
-    /// Adds `company.*` to the records: null without a primary company, absent where HubSpot does not show one.
+    /// Adds `company.*` to the records: null without a primary company, absent where HubSpot does not show one. Its id is
+    /// known also then, from the association.
     pub(super) async fn attach_companies(&self, records: &mut [Record]) -> Result<(), Trouble> {
         if self.wanted.company.is_empty() || records.is_empty() {
             return Ok(());
@@ -24,11 +28,11 @@ impl HubSpot {
         let companies = self.companies(primaries.values().flatten().map(String::as_str).collect()).await?;
         for record in records {
             let Some(primary) = primaries.get(&record.id) else { continue };
-            let company = primary.as_ref().map(|id| companies.get(id));
             for property in &self.wanted.company {
-                let value = match company {
+                let value = match primary {
                     None => Some(Value::Null),
-                    Some(shown) => shown.and_then(|company| company.property(property)),
+                    Some(id) if property == ID => Some(Value::from(id.as_str())),
+                    Some(id) => companies.get(id).and_then(|company| company.property(property)),
                 };
                 if let Some(value) = value {
                     record.fields.insert(format!("company.{property}"), value);
@@ -119,6 +123,24 @@ mod tests {
         assert_eq!(asked[1].url.path(), "/crm/associations/2026-03/contacts/companies/batch/read");
         assert_eq!(asked[2].json()["inputs"], json!([{"id": "2", "after": "p2"}]));
         assert_eq!(asked[3].json(), json!({"inputs": [{"id": "10"}, {"id": "9"}], "properties": ["name"]}));
+    }
+
+    /// Who works for a company that the token may not see has not left it.
+    #[tokio::test(start_paused = true)]
+    async fn a_company_that_is_not_shown_is_known_by_its_id() {
+        let gone = json!({"category": "OBJECT_NOT_FOUND", "context": {"ids": ["9"]}});
+        let (_, hubspot) = open(
+            &["company.name", "company.hs_object_id"],
+            [
+                all(contacts(&["1", "2"])),
+                answer(207, json!({"errors": [without(&["2"])], "results": [linked("1", &[9], 1)]})),
+                answer(207, json!({"results": [], "errors": [gone]})),
+            ],
+        );
+        let records = hubspot.fetch(texts(&["1", "2"])).await.unwrap();
+        let fields: Vec<_> = records.into_iter().map(|record| Value::Object(record.fields)).collect();
+        let nobodys = json!({"company.hs_object_id": null, "company.name": null});
+        assert_eq!(fields, [json!({"company.hs_object_id": "9"}), nobodys]);
     }
 
     #[tokio::test(start_paused = true)]

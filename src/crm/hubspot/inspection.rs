@@ -55,7 +55,7 @@ impl HubSpot {
 }
 
 fn hidden(objects: &str, scope: &str, words: &str) -> Finding {
-    let or = if objects == "companies" { ", or map no company.NAME" } else { "" };
+    let or = if objects == "companies" { ", or map no company.NAME and link no companies" } else { "" };
     Finding::fault(
         format!("HubSpot does not show {objects} to this token: {words}"),
         format!("add the scope {scope} to the service key, the private app or the app that the token is of{or}"),

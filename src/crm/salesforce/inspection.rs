@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::crm::Wanted;
 use crate::crm::salesforce::connection::{Connection, VERSION};
 use crate::crm::salesforce::describe::{Describe, Shape, Shapes};
-use crate::crm::salesforce::objects::{of_account, on_lead};
+use crate::crm::salesforce::objects::{of_account, on_each_contact, on_each_lead, on_lead};
 use crate::crm::salesforce::writing::of_person_account;
 use crate::domain::failure::Trouble;
 use crate::domain::finding::Finding;
@@ -43,9 +43,9 @@ impl Needs {
 
     /// Fails if a field that the map must have is not shown.
     pub(super) fn demand(&self, shapes: &Shapes) -> Result<(), Trouble> {
-        let of_contact: Vec<&str> = self.required().filter(|field| !shapes.contact.shows(field)).collect();
+        let of_contact: Vec<&str> = self.required().filter(|field| !answered(&shapes.contact, field)).collect();
         let lead = shapes.lead.as_ref().filter(|_| self.leads);
-        let of_lead = self.required().map(on_lead).filter(|field| lead.is_some_and(|lead| !lead.shows(field)));
+        let of_lead = self.required().filter(|field| lead.is_some_and(|lead| !answered_on(lead, field))).map(on_lead);
         for (object, missing) in [("Contact", of_contact), ("Lead", of_lead.collect())] {
             if !missing.is_empty() {
                 return Err(Trouble::Forbidden(format!(
@@ -80,12 +80,12 @@ impl Needs {
         }
         for field in self.wanted.fields.iter().filter(|field| !(hidden_account && of_account(field))) {
             let (shape, optional) = (&shapes.contact, self.wanted.optional.contains(field));
-            if !shape.shows(field) && optional {
+            if !answered(shape, field) && optional {
                 findings.push(Finding::note(
                     format!("the map reads {field} of Contact, which is not there or not visible: it is left out"),
                     "nothing, as the rule is optional; grant field-level security if it should be read",
                 ));
-            } else if !shape.shows(field) {
+            } else if !answered(shape, field) {
                 let whose = Whose(field);
                 findings.push(Finding::fault(
                     format!(
@@ -109,7 +109,7 @@ impl Needs {
             findings.push(unreadable("Lead", ", or set leads = false"));
             return;
         };
-        for field in self.wanted.fields.iter().filter(|field| !lead.shows(on_lead(field))) {
+        for field in self.wanted.fields.iter().filter(|field| !answered_on(lead, field)) {
             let (what, name) = ("which Lead has not or hides from the integration user", on_lead(field));
             findings.push(if self.wanted.optional.contains(field) {
                 Finding::note(
@@ -131,6 +131,16 @@ impl Needs {
     fn required(&self) -> impl Iterator<Item = &str> {
         self.wanted.fields.difference(&self.wanted.optional).map(String::as_str)
     }
+}
+
+/// Whether Contact shows a field, or what it holds is known without.
+fn answered(contact: &Shape, field: &str) -> bool {
+    contact.shows(field) || on_each_contact(field, contact).is_some()
+}
+
+/// The same of Lead.
+fn answered_on(lead: &Shape, field: &str) -> bool {
+    lead.shows(on_lead(field)) || on_each_lead(field).is_some()
 }
 
 /// A field by the object whose settings hold it: the last parent of a path.
@@ -301,6 +311,17 @@ mod tests {
         assert_one(&one, Weight::Fault, &["Department", "of Lead", "optional = true"]);
         let one = found(&map, [contact(), described(&[text("Name")]), hidden()]).await;
         assert_one(&one, Weight::Fault, &["Lead is not visible", "leads = false"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_marks_person_accounts_is_missed_in_no_org_and_an_account_in_no_lead() {
+        let map = Needs { leads: true, ..needs(&["Account.Name", "AccountId", "IsPersonAccount"], &[]) };
+        let org = || [described(&[account_id()]), described(&[text("Name")]), described(&[text("Company")])];
+        assert!(found(&map, org()).await.is_empty());
+        let without = described(&[json!({"name": "Email", "type": "email"})]);
+        let found = found(&map, [without, described(&[text("Name")]), described(&[text("Company")])]).await;
+        assert!(found.iter().any(|(weight, told)| *weight == Weight::Fault && told.contains("AccountId of Contact")));
+        assert!(!found.iter().any(|(_, told)| told.contains("IsPersonAccount")), "{found:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,6 +4,8 @@
 //! A record's fields keep the map's own spelling. A Lead has no account yet and spells it out in fields of its own
 //! (`Company`); what it has no field for is absent from its records, never null.
 
+use serde_json::Value;
+
 use crate::crm::Wanted;
 use crate::crm::salesforce::describe::{Kind, Shape, Shapes};
 use crate::crm::salesforce::query::{Query, URI_BUDGET, encoded};
@@ -20,6 +22,9 @@ const OF_A_LEAD: [(&str, &str); 7] = [
     ("Account.BillingPostalCode", "PostalCode"),
 ];
 
+/// What marks a Contact as the person of a person account, in orgs that have those.
+const PERSON_ACCOUNT: &str = "IsPersonAccount";
+
 /// How the ids of leads begin.
 pub(super) const LEAD: &str = "00Q";
 
@@ -35,6 +40,8 @@ pub(super) struct Column {
     pub path: String,
     /// What its values are.
     pub kind: Kind,
+    /// What it holds in every row, where that is known without asking.
+    pub given: Option<Value>,
 }
 
 /// One object that holds people.
@@ -74,7 +81,7 @@ impl Objects {
     /// # Errors
     /// [`Trouble::TooLarge`] where one query cannot name all fields: to read them in parts would mix two states of a row.
     pub(super) fn new(wanted: &Wanted, leads: bool, person_accounts: bool, shapes: &Shapes) -> Result<Self, Trouble> {
-        let has_person_accounts = |shape: &Shape| shape.shows("IsPersonAccount");
+        let has_person_accounts = |shape: &Shape| shape.shows(PERSON_ACCOUNT);
         let contact = Object {
             name: "Contact",
             prefix: "003",
@@ -154,7 +161,7 @@ impl Object {
     /// The adapter's own fields and then the map's. A column named twice is refused, and names have no case.
     fn with_mapped(&self, own: &'static str) -> Vec<(&str, Kind)> {
         let mut fields: Vec<(&str, Kind)> = own.split(',').map(|name| (name, Kind::Text)).collect();
-        for column in &self.columns {
+        for column in self.columns.iter().filter(|column| column.given.is_none()) {
             if !fields.iter().any(|(name, _)| name.eq_ignore_ascii_case(&column.path)) {
                 fields.push((&column.path, column.kind));
             }
@@ -184,21 +191,35 @@ pub(super) fn on_lead(field: &str) -> &str {
     known.map_or(field, |(_, leads)| leads)
 }
 
+/// What a field holds in every Contact: an org without person accounts lacks the field that marks them, and has none.
+pub(super) fn on_each_contact(field: &str, shape: &Shape) -> Option<Value> {
+    (field.eq_ignore_ascii_case(PERSON_ACCOUNT) && !shape.shows(PERSON_ACCOUNT)).then_some(Value::Bool(false))
+}
+
+/// What a field holds in every Lead: it is in no account, and so in none of a person.
+pub(super) fn on_each_lead(field: &str) -> Option<Value> {
+    let is = |name: &str| field.eq_ignore_ascii_case(name);
+    is("AccountId").then_some(Value::Null).or_else(|| is(PERSON_ACCOUNT).then_some(Value::Bool(false)))
+}
+
 /// A field that need not be there is left out where it is not shown; another one is asked for, and refused by its name.
 fn of_contact(wanted: &Wanted, shape: &Shape) -> Vec<Column> {
-    let shown = |field: &&String| shape.shows(field) || !wanted.optional.contains(*field);
+    let given = |field: &str| on_each_contact(field, shape);
+    let shown = |field: &&String| shape.shows(field) || given(field).is_some() || !wanted.optional.contains(*field);
     let column = |field: &String| Column {
         asked: field.clone(),
         path: field.clone(),
         kind: shape.kind(field).unwrap_or(Kind::Text),
+        given: given(field),
     };
     wanted.fields.iter().filter(shown).map(column).collect()
 }
 
 fn of_lead(wanted: &Wanted, shape: &Shape) -> Vec<Column> {
     let column = |field: &String| {
-        let path = on_lead(field);
-        Some(Column { asked: field.clone(), path: path.to_owned(), kind: shape.kind(path)? })
+        let (path, given) = (on_lead(field), on_each_lead(field));
+        let kind = shape.kind(path).or_else(|| given.as_ref().map(|_| Kind::Text))?;
+        Some(Column { asked: field.clone(), path: path.to_owned(), kind, given })
     };
     wanted.fields.iter().filter_map(column).collect()
 }
@@ -273,6 +294,22 @@ mod tests {
         let wanted = wanted(&["Email", "Gone__c", "Hidden__c"], &["Hidden__c", "Email"]);
         let objects = Objects::new(&wanted, false, true, &shapes()).unwrap();
         assert_eq!(objects.contact.alive().soql(None), "SELECT Id,SystemModstamp,Email,Gone__c FROM Contact");
+    }
+
+    #[test]
+    fn an_employer_is_asked_for_only_where_there_can_be_one() {
+        let wanted = wanted(&["AccountId", "isPersonAccount"], &[]);
+        for (shapes, asked, given) in [
+            (shapes(), "AccountId", Some(Value::Bool(false))),
+            (with_person_accounts(), "AccountId,isPersonAccount", None),
+        ] {
+            let Objects { contact, lead, .. } = Objects::new(&wanted, true, true, &shapes).unwrap();
+            assert_eq!(contact.alive().soql(None), format!("SELECT Id,SystemModstamp,{asked} FROM Contact"));
+            assert_eq!(contact.columns[1].given, given);
+            assert_eq!(lead.stamps().soql(None), lead.alive().soql(None), "a lead is in no account");
+            let known: Vec<_> = lead.columns.iter().map(|column| column.given.clone()).collect();
+            assert_eq!(known, [Some(Value::Null), Some(Value::Bool(false))]);
+        }
     }
 
     #[test]

@@ -84,7 +84,10 @@ impl Shown {
         let is = |name| row.get(name).and_then(Value::as_bool).unwrap_or_default();
         let (deleted, converted) = (is("IsDeleted"), is("IsConverted"));
         let winner = link(row, "MasterRecordId").filter(|_| deleted);
-        let field = |column: &Column| Some((column.asked.clone(), value(row, &column.path)?.clone()));
+        let field = |column: &Column| {
+            let value = column.given.as_ref().or_else(|| value(row, &column.path))?;
+            Some((column.asked.clone(), value.clone()))
+        };
         let fields = columns.iter().filter_map(field).collect();
         Ok(Self {
             stamp,
@@ -139,7 +142,8 @@ mod tests {
     use crate::crm::salesforce::describe::Kind;
 
     fn columns(names: &[&str]) -> Vec<Column> {
-        let column = |&name: &&str| Column { asked: name.to_owned(), path: name.to_owned(), kind: Kind::Text };
+        let column =
+            |&name: &&str| Column { asked: name.to_owned(), path: name.to_owned(), kind: Kind::Text, given: None };
         names.iter().map(column).collect()
     }
 
