@@ -1,5 +1,7 @@
 //! `propsync explain`: the one answer to "why is this person (not) in Propstreet?", from the ledger alone.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use serde::Serialize;
 
@@ -9,6 +11,7 @@ use crate::cli::envelope::{Failure, Report, data};
 use crate::cli::exit::Exit;
 use crate::cli::print::counted;
 use crate::clock::Clock;
+use crate::config::tree::{Config, SourceConfig};
 use crate::domain::Timestamp;
 use crate::domain::departure::{Evidence, Fate};
 use crate::domain::failure::Wait;
@@ -116,7 +119,9 @@ async fn explain(global: &Global, subject: &Subject) -> Result<ExplainReport, Fa
     let config = global.configured_without_secrets()?;
     let ledger = Ledger::open_for_reading(&config.ledger).await.map_err(|error| Failure::from(&error))?;
     let rules = ref_rules(&config);
-    let report = find(&ledger, &rules, subject, Clock::system().now()).await.map_err(|error| Failure::from(&error));
+    let filters = Filters::of(&config);
+    let report = find(&ledger, &rules, subject, &filters, Clock::system().now()).await;
+    let report = report.map_err(|error| Failure::from(&error));
     ledger.close().await;
     report
 }
@@ -125,6 +130,7 @@ async fn find(
     ledger: &Ledger,
     rules: &RefRules,
     subject: &Subject,
+    filters: &Filters,
     now: Timestamp,
 ) -> Result<ExplainReport, LedgerError> {
     let keys = match subject {
@@ -140,7 +146,14 @@ async fn find(
         }
         let events = ledger.events(key.clone(), EVENTS).await?;
         let write_back = ledger.write_back(key.clone()).await?;
+        let out = row.as_ref().filter(|row| row.is_kept_out());
+        let filter = out.and_then(|row| Some((row, filters.0.get(&row.source)?.as_str())));
+        let kept_out = match filter {
+            Some((row, filter)) => Some(kept_out(row, filter, ledger.judged_before(key.clone()).await?)),
+            None => None,
+        };
         let mut answer = Answer { write_back, ..Answer::of(&key, row, holders.by_ref, events) };
+        answer.verdict = kept_out.unwrap_or(answer.verdict);
         if last != key {
             let survivor = ledger.view(last.clone(), None, now).await?.row;
             let that_one = survivor.as_ref().map_or("not known yet".to_owned(), verdict);
@@ -149,6 +162,31 @@ async fn find(
         records.push(answer);
     }
     Ok(ExplainReport { records })
+}
+
+/// The filter of each source that has one, as it is written.
+#[derive(Debug, Default)]
+struct Filters(BTreeMap<String, String>);
+
+impl Filters {
+    fn of(config: &Config) -> Self {
+        let of_source = |source: &SourceConfig| Some((source.name.clone(), source.mapper.filter()?.to_owned()));
+        Self(config.sources.iter().filter_map(of_source).collect())
+    }
+}
+
+/// Whom a filter keeps out: which one, and what became of the contact. The expression, never what it read.
+fn kept_out(row: &Row, filter: &str, judged_before: bool) -> String {
+    let source = &row.source;
+    let by = match judged_before {
+        true => format!("kept out by an earlier filter of {source}; the next sync judges it by `{filter}`"),
+        false => format!("kept out by the filter of {source}: `{filter}`"),
+    };
+    match (row.gone.map(|gone| gone.fate), &row.propstreet_id) {
+        (Some(fate), _) => format!("{by}; {}", of_the_contact(fate, Evidence::Filter)),
+        (None, Some(contact)) => format!("in Propstreet as contact {contact}, which follows no changes: {by}"),
+        (None, None) => format!("not in Propstreet: {by}"),
+    }
 }
 
 impl Happening {
@@ -290,14 +328,20 @@ fn gone(gone: Gone) -> String {
     let known = match gone.evidence {
         Evidence::Feed => format!("deleted in the CRM on {when}"),
         Evidence::Sweep => format!("in the CRM no longer, as was seen on {when}"),
+        Evidence::Filter => format!("kept out by a filter since {when}"),
     };
-    let contact = match gone.fate {
-        Fate::Kept | Fate::Moved => "its contact, if it had one, was kept",
-        Fate::Tagged => "the contact carries the tag deleted-in-crm",
-        Fate::Deleted => "the contact was deleted",
-        Fate::Held => "nothing has happened to its contact, because too many left at once for nobody to look",
-    };
-    format!("{known}; {contact}")
+    format!("{known}; {}", of_the_contact(gone.fate, gone.evidence))
+}
+
+fn of_the_contact(fate: Fate, evidence: Evidence) -> String {
+    match fate {
+        Fate::Kept | Fate::Moved => "its contact, if it had one, was kept".to_owned(),
+        Fate::Tagged => format!("the contact carries the tag {}", evidence.tag()),
+        Fate::Deleted => "the contact was deleted".to_owned(),
+        Fate::Held => {
+            "nothing has happened to its contact, because too many left at once for nobody to look".to_owned()
+        }
+    }
 }
 
 fn second(at: Timestamp) -> String {
@@ -340,7 +384,7 @@ mod tests {
             ledger.settle(settlement).await.expect("settled");
         }
         let asked = Subject::Reference { namespace: "HubSpot".to_owned(), id: "1".to_owned() };
-        let report = find(&ledger, &RefRules::default(), &asked, at).await.expect("an answer");
+        let report = find(&ledger, &RefRules::default(), &asked, &Filters::default(), at).await.expect("an answer");
         assert_snapshot!(report.records[0].text(), @"
         hubspot:1: merged into hubspot:3; that one is deleted in Propstreet by someone, and that is respected
             2027-01-15T08:00:00Z  skipped: merged_into:hubspot:2

@@ -85,8 +85,15 @@ pub struct SourceStatus {
     pub crm_requests_24h: u64,
     /// Records that have left the CRM.
     pub gone: u64,
-    /// Records that have left the CRM, more at once than may without a person's word.
+    /// Records that have left the CRM, or that the filter keeps out, more at once than may without a person's word.
     pub held: u64,
+    /// Records that the filter keeps out.
+    pub filtered: u64,
+    /// Records that an earlier filter let in, and that were not looked at since.
+    pub old_filter: u64,
+    /// Whether contacts follow their records.
+    #[serde(skip)]
+    pub follows: bool,
 }
 
 /// Reads the ledger, also beside a process that writes it; asks no upstream.
@@ -130,6 +137,8 @@ async fn source_status(
     let reading = |pass: &&PassRow| pass.green() && matches!(pass.kind, PassKind::Poll | PassKind::Backfill);
     let current = source.mapper.version();
     let old = counts.by_mapping.iter().filter(|(version, _)| **version != current);
+    // Edited, and not synced since: nobody was looked at under it.
+    let same_filter = ledger.filter_of(&source.name).await? == source.mapper.filter_version();
     let longest = ledger.quarantined(Some(source.name.clone()), 1).await?;
     let (employers_waiting, employers_wait_for) = match source.companies {
         Companies::Link => ledger.employers_waiting(&source.name).await?,
@@ -161,6 +170,9 @@ async fn source_status(
         crm_requests_24h: ledger.spent(&source.name, at).await?.requests,
         gone: counts.gone,
         held: counts.held,
+        filtered: counts.filtered,
+        old_filter: if same_filter { counts.old_filter } else { counts.settled },
+        follows: source.follows(),
     })
 }
 
@@ -217,6 +229,9 @@ impl StatusReport {
         for source in self.sources.iter().filter(|source| source.gone + source.held > 0) {
             let held = if source.held > 0 { format!(", {} held back", grouped(source.held)) } else { String::new() };
             text.push_str(&format!("\nleft {}: {}{held}", source.name, grouped(source.gone)));
+        }
+        for source in self.sources.iter().filter(|source| source.filtered > 0) {
+            text.push_str(&format!("\nkept out of {} by its filter: {}", source.name, grouped(source.filtered)));
         }
         for step in &self.next {
             text.push_str(&format!("\nnext: {step}"));
@@ -275,8 +290,21 @@ impl SourceStatus {
             ));
         }
         if self.old_mapping > 0 {
-            let old = counted(self.old_mapping, "record");
-            steps.push(format!("{old} of {} were mapped by older rules and stay as they are", self.name));
+            let (old, name) = (counted(self.old_mapping, "record"), &self.name);
+            steps.push(match self.follows {
+                true => format!(
+                    "{old} of {name}, mapped by older rules: propsync resync {name} --all writes what these make of them"
+                ),
+                false => format!(
+                    "{old} of {name}, mapped by older rules, stay as they are, because on_change is \"ignore\""
+                ),
+            });
+        }
+        if self.old_filter > 0 {
+            let (old, name) = (counted(self.old_filter, "record"), &self.name);
+            steps.push(format!(
+                "{old} of {name}, let in by an older filter: propsync resync {name} --all judges by this one, else their next change does"
+            ));
         }
         steps
     }
@@ -363,6 +391,16 @@ mod tests {
         assert_eq!(owing(3, Some("hubspot:7")), [sync, explain]);
     }
 
+    #[test]
+    fn who_is_under_older_rules_is_told_with_the_command_to_go_on() {
+        let old =
+            |follows| SourceStatus { last_good: Some(at(0)), follows, old_mapping: 3, ..source("hubspot") }.next();
+        assert_snapshot!(old(true).join(" "), @"3 records of hubspot, mapped by older rules: propsync resync hubspot --all writes what these make of them");
+        assert_snapshot!(old(false).join(" "), @r#"3 records of hubspot, mapped by older rules, stay as they are, because on_change is "ignore""#);
+        let judged = SourceStatus { last_good: Some(at(0)), old_filter: 1, ..source("hubspot") };
+        assert_snapshot!(judged.next().join(" "), @"1 record of hubspot, let in by an older filter: propsync resync hubspot --all judges by this one, else their next change does");
+    }
+
     fn source(name: &str) -> SourceStatus {
         SourceStatus { name: name.to_owned(), ..SourceStatus::default() }
     }
@@ -416,6 +454,7 @@ mod tests {
           "drifted": 0,
           "employers_wait_for": "HTTP 403 Forbidden",
           "employers_waiting": 3,
+          "filtered": 0,
           "gone": 12,
           "guarded": 0,
           "held": 4000,
@@ -423,6 +462,7 @@ mod tests {
           "longest_quarantined": null,
           "name": "hubspot",
           "next_try": "2027-01-15T08:01:00Z",
+          "old_filter": 0,
           "old_mapping": 0,
           "quarantined": {
             "email_taken": 5,

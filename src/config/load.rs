@@ -7,6 +7,7 @@ use crate::config::document::{Document, Reading, Section};
 use crate::config::problems::{Place, Problem, Problems};
 use crate::config::tree::Config;
 use crate::config::{propstreet, sources, webhooks};
+use crate::domain::nearest::nearest;
 
 /// Where a configuration is looked for when none is named, first match first.
 pub const PLACES: [&str; 2] = ["/etc/propsync/propsync.toml", "config/propsync.toml"];
@@ -118,6 +119,10 @@ fn read(file: &Path, document: &Document) -> Option<Config> {
         admin(section);
     }
     let webhooks = root.section("webhooks").and_then(webhooks::read);
+    let (tenant, sections) = (root.section("propstreet"), root.section("sources"));
+    if let (Some((_, policy)), Some(tenant), Some(sections)) = (&propstreet, tenant, sections) {
+        known_precedence(&tenant, &sections, &policy.precedence);
+    }
     root.close(&["alerts"]);
     let (propstreet, policy) = propstreet?;
     Some(Config { file: file.to_owned(), propstreet, policy, ledger: ledger?, webhooks, sources: sources? })
@@ -128,6 +133,23 @@ fn ledger(section: Section<'_>) -> Option<PathBuf> {
     let path = path.map(|path| section.document().resolve(path));
     section.close(&[]);
     path
+}
+
+/// Who goes first is named as its section is; a name that no source has would decide nothing.
+fn known_precedence(propstreet: &Section<'_>, sources: &Section<'_>, precedence: &[String]) {
+    const KEY: &str = "precedence";
+    let names: Vec<&str> = sources.entries().map(|(name, _)| name).collect();
+    for unknown in precedence.iter().filter(|name| !names.contains(&name.as_str())) {
+        let remedy = match nearest(unknown, names.iter().copied()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("remove it; the sources are {}", names.join(", ")),
+        };
+        propstreet.fault(KEY, &format!("names `{unknown}`, which is no source"), &remedy);
+    }
+    let twice = precedence.iter().enumerate().find(|(place, name)| precedence[..*place].contains(name));
+    if let Some((_, name)) = twice {
+        propstreet.fault(KEY, &format!("names `{name}` twice"), "keep it where it shall count");
+    }
 }
 
 /// The page is not built: it can be switched off, which it is.
@@ -274,7 +296,7 @@ mod tests {
         p.toml:3:1: propstreet.bas_url: unknown key
             fix: did you mean `base_url`?
         p.toml:4:1: propstreet.timeout: unknown key
-            fix: remove it; known here: auth, base_url, email_conflict, requests_per_minute, role_addresses
+            fix: remove it; known here: auth, base_url, email_conflict, precedence, requests_per_minute, role_addresses
         p.toml:9:1: sources.hubspot.frist_run: unknown key
             fix: did you mean `first_run`?
         p.toml:10:2: ledgers: unknown key
@@ -327,8 +349,7 @@ mod tests {
     fn what_is_not_built_is_refused_as_such() {
         let rest = r#"
             sweep = "daily"
-            on_change = "update"
-            companies = "link"
+            namespace_aliases = ["hs"]
             leads = true
             [admin]
             listen = "127.0.0.1:8787"
@@ -339,32 +360,20 @@ mod tests {
             base_url = "https://a.my.salesforce.com"
             first_run = "from_now"
             auth = { kind = "client_credentials", client_id = "k", client_secret = "s" }
-            owner = "crm"
-            [sources.pd]
-            kind = "pipedrive"
-            first_run = "from_now"
-            auth = { kind = "api_token", token = "t" }
-            companies = "link"
         "#;
         assert_snapshot!(faults(&format!("{PROPSTREET}{HUBSPOT}{rest}")), @r#"
         p.toml:8:13: sources.hubspot.sweep: `sweep` is planned but not built into this version
             fix: remove it
-        p.toml:9:25: sources.hubspot.on_change: `on_change = "update"` is planned but not built into this version
-            fix: remove it or set "ignore"
-        p.toml:10:25: sources.hubspot.companies: `companies = "link"` is planned but not built into this version
+        p.toml:9:13: sources.hubspot.namespace_aliases: `namespace_aliases` is planned but not built into this version
+            fix: remove it
+        p.toml:10:21: sources.hubspot.leads: `leads` is for sources of kind "salesforce" alone
+            fix: remove it
+        p.toml:12:22: admin.listen: `listen = "127.0.0.1:8787"` is planned but not built into this version
             fix: remove it or set "off"
-        p.toml:11:21: sources.hubspot.leads: `leads` is for sources of kind "salesforce" alone
+        p.toml:13:13: admin.token: `token` is planned but not built into this version
             fix: remove it
-        p.toml:13:22: admin.listen: `listen = "127.0.0.1:8787"` is planned but not built into this version
-            fix: remove it or set "off"
-        p.toml:14:13: admin.token: `token` is planned but not built into this version
+        p.toml:14:14: alerts: `alerts` is planned but not built into this version
             fix: remove it
-        p.toml:15:14: alerts: `alerts` is planned but not built into this version
-            fix: remove it
-        p.toml:21:13: sources.sf.owner: `owner` is planned but not built into this version
-            fix: remove it
-        p.toml:26:25: sources.pd.companies: `companies = "link"` is planned but not built into this version
-            fix: remove it or set "off"
         "#);
     }
 
@@ -373,12 +382,29 @@ mod tests {
         let rest = r#"
             on_change = "ignore"
             on_delete = "keep"
+            on_filtered = "keep"
             companies = "off"
+            clear_empty = false
+            owner = { strategy = "propstreet", tags = "union" }
             guard = 50
             [admin]
             listen = "off"
         "#;
         assert_eq!(faults(&format!("{PROPSTREET}{HUBSPOT}{rest}")), "no fault");
+    }
+
+    #[test]
+    fn precedence_names_sources() {
+        let with = |names: &str| faults(&format!("{PROPSTREET}precedence = {names}\n{HUBSPOT}"));
+        assert_eq!(with("[\"hubspot\"]"), "no fault");
+        assert_snapshot!(with("[\"hubspt\", \"sap\", \"hubspot\", \"hubspot\"]"), @"
+        p.toml:3:14: propstreet.precedence: names `hubspt`, which is no source
+            fix: did you mean `hubspot`?
+        p.toml:3:14: propstreet.precedence: names `sap`, which is no source
+            fix: remove it; the sources are hubspot
+        p.toml:3:14: propstreet.precedence: names `hubspot` twice
+            fix: keep it where it shall count
+        ");
     }
 
     #[test]
@@ -567,7 +593,7 @@ mod tests {
         p.toml:8:22: sources.hubspot.region: `SWE` is no region
             fix: write a country of ISO 3166-1 alpha-2, such as "SE" or "GB"
         p.toml:10:20: sources.hubspot.map.fone: a contact has no such field
-            fix: use one of first_name, last_name, email, phone, linkedin_url, primary_language, strategy, tags, company, job_title
+            fix: use one of first_name, last_name, email, phone, linkedin_url, primary_language, strategy, tags, company, company_id, company_website, company_domain, company_country, job_title
         p.toml:11:21: sources.hubspot.map.phone: a text alone may be a field or a constant: write { from = "FIELD" } or { const = "text" }
             fix: write { from = "FIELD" }, { const = "TEXT" }, { expr = "EXPRESSION" }, or false
         p.toml:12:21: sources.hubspot.map.email: unknown field `form`, expected one of `from`, `as`, `separator`, `region`, `const`, `expr`, `optional`
@@ -611,7 +637,12 @@ mod tests {
             "namespace",
             "first_run",
             "on_change",
+            "owner",
+            "clear_empty",
             "on_delete",
+            "filter",
+            "on_filtered",
+            "precedence",
             "guard",
             "schedule",
             "timezone",
@@ -630,7 +661,9 @@ mod tests {
         for key in built {
             assert!(manual.contains(&format!("\n{key} = ")), "{key}");
         }
-        for word in ["jwt_bearer", "username", "private_key", "audience", "refresh_token", "optional = true"] {
+        for word in
+            ["jwt_bearer", "username", "private_key", "audience", "refresh_token", "optional = true", "company_domain"]
+        {
             assert!(manual.contains(word), "{word}");
         }
     }

@@ -59,3 +59,85 @@ fn owners(section: Section<'_>) -> Option<Owners> {
     section.close(&[]);
     owners
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use insta::assert_snapshot;
+
+    use super::*;
+    use crate::config::load;
+    use crate::config::tree::SourceConfig;
+
+    fn parsed(lines: &str, variables: &[(&str, &str)]) -> Result<SourceConfig, String> {
+        let text = format!(
+            "[propstreet]\nauth = {{ kind = \"token\", token = \"t\" }}\n[sources.hubspot]\nkind = \"hubspot\"\n\
+             auth = {{ kind = \"token\", token = \"t\" }}\nfirst_run = \"from_now\"\n{lines}"
+        );
+        let environment: BTreeMap<_, _> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let config = load::parse(Path::new("p.toml"), &text, &environment);
+        config.map(|mut config| config.sources.remove(0)).map_err(|problems| problems.to_string())
+    }
+
+    #[test]
+    fn by_default_nothing_is_written_over_and_nobody_is_kept_out() {
+        let source = parsed("", &[]).expect("right");
+        assert_eq!((source.on_change, source.companies), (OnChange::Ignore, Companies::Off));
+        assert_eq!((source.on_delete, source.on_filtered), (OnDelete::Keep, OnDelete::Keep));
+        assert_eq!((source.owners, source.clear_empty), (Owners::default(), false));
+        assert_eq!((source.mapper.filter(), source.mapper.filter_version()), (None, None));
+    }
+
+    #[test]
+    fn every_policy_is_taken_from_the_file_or_the_environment() {
+        let lines = "on_change = \"update\"\nclear_empty = true\ncompanies = \"link\"\non_delete = \"tag\"\n\
+                     on_filtered = \"delete\"\nfilter = \"not hs_email_optout\"\n\
+                     owner = { phone = \"propstreet\", tags = \"crm\" }\n";
+        let source = parsed(lines, &[]).expect("right");
+        assert_eq!((source.on_change, source.companies), (OnChange::Update, Companies::Link));
+        assert_eq!((source.on_delete, source.on_filtered), (OnDelete::Tag, OnDelete::Delete));
+        let owners = Owners::default().with(Field::Phone, Owner::Propstreet).with(Field::Tags, Owner::Crm);
+        assert_eq!((source.owners, source.clear_empty), (owners, true));
+        assert_eq!(source.mapper.filter(), Some("not hs_email_optout"));
+        assert!(
+            source.mapper.fields().contains("hs_email_optout") && !source.mapper.optional().contains("hs_email_optout")
+        );
+        let source = parsed(
+            lines,
+            &[
+                ("PROPSYNC__SOURCES__HUBSPOT__ON_CHANGE", "ignore"),
+                ("PROPSYNC__SOURCES__HUBSPOT__CLEAR_EMPTY", "false"),
+                ("PROPSYNC__SOURCES__HUBSPOT__OWNER__PHONE", "crm"),
+                ("PROPSYNC__SOURCES__HUBSPOT__ON_FILTERED", "tag"),
+            ],
+        )
+        .expect("right");
+        assert_eq!(
+            (source.on_change, source.on_filtered, source.clear_empty),
+            (OnChange::Ignore, OnDelete::Tag, false)
+        );
+        assert_eq!(source.owners.of(Field::Phone), Owner::Crm);
+    }
+
+    #[test]
+    fn another_filter_has_another_number_and_does_not_change_the_maps() {
+        let with = |filter: &str| parsed(&format!("filter = \"{filter}\"\n"), &[]).expect("right").mapper;
+        let (one, other, none) = (with("not a"), with("not b"), parsed("", &[]).expect("right").mapper);
+        assert_ne!(one.filter_version(), other.filter_version());
+        assert_eq!(one.filter_version(), with(" not a ").filter_version());
+        assert_eq!((one.version(), other.version()), (none.version(), none.version()));
+    }
+
+    #[test]
+    fn each_wrong_word_names_the_right_ones() {
+        let lines = "on_change = \"updte\"\nclear_empty = \"no\"\ncompanies = \"all\"\non_delete = \"remove\"\n\
+                     on_filtered = \"drop\"\nfilter = \"not (\"\n\
+                     owner = { phone = \"union\", tags = \"both\", fone = \"crm\" }\n";
+        assert_snapshot!(parsed(lines, &[]).expect_err("seven faults"), @"");
+        let one = "owner = \"crm\"\n";
+        assert_snapshot!(parsed(one, &[]).expect_err("no section"), @"");
+    }
+}

@@ -64,3 +64,11 @@ pub struct SourceConfig {
     /// From its records to contacts.
     pub mapper: Arc<Mapper>,
 }
+
+impl SourceConfig {
+    /// Whether contacts follow their records.
+    #[must_use]
+    pub fn follows(&self) -> bool {
+        self.on_change == OnChange::Update
+    }
+}

@@ -16,6 +16,8 @@ pub enum Evidence {
     Feed,
     /// A complete listing of everyone does not have it, and asked for by its id it is not shown.
     Sweep,
+    /// It is there, and the operator's filter keeps it out.
+    Filter,
 }
 
 impl Evidence {
@@ -25,6 +27,7 @@ impl Evidence {
         match self {
             Self::Feed => "feed",
             Self::Sweep => "sweep",
+            Self::Filter => "filter",
         }
     }
 
@@ -34,13 +37,23 @@ impl Evidence {
         match self {
             Self::Feed => "the CRM calls it deleted",
             Self::Sweep => "the CRM shows it no longer",
+            Self::Filter => "the filter keeps it out",
+        }
+    }
+
+    /// The tag that says so on a contact.
+    #[must_use]
+    pub fn tag(self) -> &'static str {
+        match self {
+            Self::Feed | Self::Sweep => TAG,
+            Self::Filter => FILTERED_TAG,
         }
     }
 
     /// The evidence that word stands for.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Feed, Self::Sweep].into_iter().find(|evidence| evidence.as_str() == word)
+        [Self::Feed, Self::Sweep, Self::Filter].into_iter().find(|evidence| evidence.as_str() == word)
     }
 }
 
@@ -84,6 +97,8 @@ impl Fate {
 
 /// The tag of a contact whose record was deleted.
 pub const TAG: &str = "deleted-in-crm";
+/// The tag of a contact whose record the filter keeps out.
+pub const FILTERED_TAG: &str = "filtered-in-crm";
 
 /// How many may leave a source within a day before a person must look: as configured, or a twentieth of those who live
 /// there, though never fewer than 10 nor more than 50.

@@ -10,7 +10,7 @@ use crate::ledger::columns::{at_most, count, key_of, millis, time, time_if_any, 
 use crate::ledger::error::LedgerError;
 use crate::ledger::events::Told;
 use crate::ledger::passes::PassId;
-use crate::ledger::{Ledger, events, index};
+use crate::ledger::{Ledger, events, index, tags};
 
 /// The event of one that is not shown and not gone.
 const HIDDEN: &str = "hidden";
@@ -59,7 +59,8 @@ pub struct Leaving {
 
 impl Ledger {
     /// Notes that records are gone: what becomes of them is decided when the pass has come to its end. References the
-    /// ledger has never heard of are nothing, merged ones and those deleted in Propstreet too; a decided fate stays.
+    /// ledger has never heard of are nothing, merged ones and those deleted in Propstreet too; a decided fate stays, but
+    /// for that of one whom the filter kept out, which may leave its CRM all the same.
     ///
     /// # Errors
     /// `Sql`, `ReadOnly`, `Closed`.
@@ -74,10 +75,18 @@ impl Ledger {
             SELECT ref, 'held', ?3, ?4, ?5, ?6 FROM refs
                 WHERE namespace = ?1 AND id = ?2 AND state <> 'deleted' AND ref NOT IN (SELECT ref FROM aliases)
             ON CONFLICT (ref) DO UPDATE SET evidence = excluded.evidence, pass = excluded.pass,
-                stamp = coalesce(excluded.stamp, stamp) WHERE fate = 'held'";
+                stamp = coalesce(excluded.stamp, stamp), fate = 'held',
+                at = CASE fate WHEN 'held' THEN at ELSE excluded.at END
+                WHERE fate = 'held' OR evidence = 'filter'";
+        const FILTERED: &str = "SELECT ref FROM gone JOIN refs USING (ref)
+            WHERE namespace = ?1 AND id = ?2 AND evidence = 'filter'";
         self.write(move |ledger| {
             let mut hold = ledger.prepare_cached(HOLD)?;
             for (key, stamp) in gone {
+                let mut filtered = ledger.prepare_cached(FILTERED)?;
+                if let Some(reference) = filtered.query_row((&key.namespace, &key.id), |row| row.get(0)).optional()? {
+                    tags::owe(ledger, reference)?;
+                }
                 let stamp = stamp.map(millis);
                 hold.execute((&key.namespace, &key.id, evidence.as_str(), stamp, pass.0, millis(at)))?;
             }
@@ -176,7 +185,8 @@ fn back(ledger: &Connection, pass: PassId, key: &RefKey, at: Timestamp) -> Resul
         WHERE ref = ?1 AND state IN ('moved', 'quarantined')";
     const UNAWAIT: &str = "DELETE FROM quarantine WHERE ref = ?1";
     const HERE: &str = "UPDATE refs SET outcome = CASE state WHEN 'settled' THEN 'unchanged' END, reason = NULL
-        WHERE ref = ?1 AND reason = 'gone'";
+        WHERE ref = ?1 AND reason IN ('gone', 'filtered')";
+    const FILTERED: &str = "SELECT reason IS 'filtered' FROM refs WHERE ref = ?1";
     const UNGONE: &str = "DELETE FROM gone WHERE ref = ?1";
     // Whether its field still holds the id is not known: asking costs one look.
     const OWED: &str = "INSERT OR IGNORE INTO write_backs (ref, source)
@@ -188,13 +198,19 @@ fn back(ledger: &Connection, pass: PassId, key: &RefKey, at: Timestamp) -> Resul
         ledger.prepare_cached(ANEW)?.execute([reference])?;
         ledger.prepare_cached(UNAWAIT)?.execute([reference])?;
     }
+    tags::owe(ledger, reference)?;
     let gone = ledger.prepare_cached(UNGONE)?.execute([reference])? > 0;
+    let filtered: bool = ledger.prepare_cached(FILTERED)?.query_row([reference], |row| row.get(0))?;
     ledger.prepare_cached(HERE)?.execute([reference])?;
-    if !merged && !gone {
+    if !merged && !gone && !filtered {
         return Ok(());
     }
     ledger.prepare_cached(OWED)?.execute([reference])?;
-    let note = if merged { "the CRM shows it again: it is merged no longer" } else { "the CRM shows it again" };
+    let note = match (merged, filtered) {
+        (true, _) => "the CRM shows it again: it is merged no longer",
+        (false, true) => "the filter lets it in again",
+        (false, false) => "the CRM shows it again",
+    };
     let told = Told { at, pass: Some(pass), what: "returned".to_owned(), propstreet_id: None, note: note.to_owned() };
     events::append(ledger, reference, key, told)
 }
@@ -216,7 +232,9 @@ pub(in crate::ledger) fn decide(
     const CONTACT: &str = "SELECT propstreet_id FROM refs WHERE ref = ?1";
     let decided = (reference, fate.as_str(), evidence.as_str(), pass.0, millis(at));
     ledger.prepare_cached(DECIDE)?.execute(decided)?;
-    ledger.prepare_cached(UNOWED)?.execute([reference])?;
+    if evidence != Evidence::Filter {
+        ledger.prepare_cached(UNOWED)?.execute([reference])?;
+    }
     // Whoever could not join its contact because this one stood there may now.
     let contact: Option<String> = ledger.prepare_cached(CONTACT)?.query_row([reference], |row| row.get(0))?;
     contact.map_or(Ok(()), |contact| index::wake(ledger, &contact))

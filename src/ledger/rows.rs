@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::domain::Timestamp;
-use crate::domain::departure::Fate;
+use crate::domain::departure::{Evidence, Fate};
 use crate::domain::failure::{Complaint, Reason};
 use crate::domain::fingerprint::Fingerprint;
 use crate::domain::identity::RefKey;
@@ -69,6 +69,8 @@ pub struct Row {
     pub alias: Option<Alias>,
     /// What became of it, if the CRM has it no longer.
     pub gone: Option<Gone>,
+    /// Its contact carries a tag of its departure that is true no longer.
+    pub owes_tag: bool,
 }
 
 impl Row {
@@ -76,6 +78,15 @@ impl Row {
     #[must_use]
     pub fn has_left(&self) -> bool {
         self.gone.is_some_and(|gone| gone.fate != Fate::Held)
+    }
+
+    /// Whether the filter kept it out when it was last looked at.
+    #[must_use]
+    pub fn is_kept_out(&self) -> bool {
+        match self.gone {
+            Some(gone) => gone.evidence == Evidence::Filter,
+            None => self.reason.as_deref() == Some("filtered"),
+        }
     }
 }
 
@@ -241,9 +252,9 @@ fn merged_into(ledger: &Connection, key: &RefKey, now: Timestamp) -> Result<Plac
 
 const FIND: &str = "SELECT refs.*, intents.ref IS NOT NULL AS intended, quarantine.reason AS complaint,
         detail, blocker, quarantine.fingerprint AS refused, survivor_namespace, survivor_id, aliases.stamp AS merge_stamp,
-        fate, evidence, gone.stamp AS gone_stamp, gone.at AS gone_at
+        fate, evidence, gone.stamp AS gone_stamp, gone.at AS gone_at, tags_owed.ref IS NOT NULL AS owes_tag
     FROM refs LEFT JOIN intents USING (ref) LEFT JOIN quarantine USING (ref) LEFT JOIN aliases USING (ref)
-        LEFT JOIN gone USING (ref)
+        LEFT JOIN gone USING (ref) LEFT JOIN tags_owed USING (ref)
     WHERE namespace = ?1 AND id = ?2";
 
 fn find(ledger: &Connection, key: &RefKey, now: Timestamp) -> Result<Option<Row>, LedgerError> {
@@ -280,6 +291,7 @@ fn read(row: &rusqlite::Row<'_>, now: Timestamp) -> Result<Row, LedgerError> {
         complaint: complaint(row)?,
         alias,
         gone,
+        owes_tag: row.get("owes_tag")?,
     })
 }
 

@@ -17,7 +17,7 @@ use crate::ledger::error::LedgerError;
 use crate::ledger::events::Told;
 use crate::ledger::index::IndexEntry;
 use crate::ledger::passes::PassId;
-use crate::ledger::{Ledger, events, gone, index, intents, revisits};
+use crate::ledger::{Ledger, events, gone, index, intents, revisits, tags};
 
 /// How long a quarantined record's payload is kept.
 const PAYLOAD_KEPT: TimeDelta = TimeDelta::days(30);
@@ -154,16 +154,24 @@ impl Ledger {
         .await
     }
 
-    /// Notes that records were seen and are as they were: only their stamp moves.
+    /// Notes that records were seen and are as they were: only their stamp moves, and of settled ones the version of the
+    /// map, where it makes the same of them.
     ///
     /// # Errors
     /// `Sql`, `ReadOnly`, `Closed`.
-    pub async fn rested(&self, pass: PassId, rows: Vec<(RefKey, Option<Timestamp>)>) -> Result<(), LedgerError> {
-        const REST: &str = "UPDATE refs SET crm_modified = ?3, seen_pass = ?4 WHERE namespace = ?1 AND id = ?2";
+    pub async fn rested(
+        &self,
+        pass: PassId,
+        rows: Vec<(RefKey, Option<Timestamp>)>,
+        map: Option<i64>,
+    ) -> Result<(), LedgerError> {
+        const REST: &str = "UPDATE refs SET crm_modified = ?3, seen_pass = ?4,
+            mapping = CASE state WHEN 'settled' THEN coalesce(?5, mapping) ELSE mapping END
+            WHERE namespace = ?1 AND id = ?2";
         self.write(move |ledger| {
             let mut rest = ledger.prepare_cached(REST)?;
             for (key, modified) in rows {
-                rest.execute((&key.namespace, &key.id, modified.map(millis), pass.0))?;
+                rest.execute((&key.namespace, &key.id, modified.map(millis), pass.0, map))?;
                 revisits::over_of(ledger, &key)?;
             }
             Ok(())
@@ -307,6 +315,9 @@ fn end(ledger: &Connection, reference: i64, settlement: &Settlement) -> Result<(
         }
         Ending::Quarantined { complaint, .. } => quarantine(ledger, reference, complaint, *at)?,
         Ending::Merged { alias, apart } => {
+            if apart.is_none() {
+                tags::owe(ledger, reference)?;
+            }
             move_to(ledger, reference, alias, *at)?;
             match apart {
                 Some(complaint) => quarantine(ledger, reference, complaint, *at)?,
@@ -318,7 +329,8 @@ fn end(ledger: &Connection, reference: i64, settlement: &Settlement) -> Result<(
         }
         Ending::Gone { fate, evidence, etag, note: _ } => {
             let deleted = *fate == Fate::Deleted;
-            ledger.prepare_cached(SKIP)?.execute((reference, SkipReason::Gone.code(), false, deleted))?;
+            let reason = if *evidence == Evidence::Filter { SkipReason::Filtered } else { SkipReason::Gone };
+            ledger.prepare_cached(SKIP)?.execute((reference, reason.code(), false, deleted))?;
             ledger.prepare_cached(VERSION)?.execute((reference, etag))?;
             gone::decide(ledger, reference, *fate, *evidence, *pass, *at)?;
         }
@@ -397,7 +409,8 @@ fn tell(settlement: &Settlement) -> Told {
             (Outcome::Skipped.as_str(), None, SkipReason::MergedInto(alias.survivor.clone()).code())
         }
         Ending::Gone { fate, evidence, note, .. } => {
-            ("gone", None, format!("{}, as {}: {note}", fate.as_str(), evidence.told()))
+            let what = if *evidence == Evidence::Filter { "filtered" } else { "gone" };
+            (what, None, format!("{}, as {}: {note}", fate.as_str(), evidence.told()))
         }
     };
     Told { at: settlement.at, pass: Some(settlement.pass), what: what.to_owned(), propstreet_id, note }
@@ -522,7 +535,7 @@ mod tests {
         let row = ledger.row("1", 3).await;
         assert_eq!((row.standing, row.drifted, row.outcome), (SETTLED, true, Some(Outcome::Skipped)));
         assert_eq!((row.modified, row.email), (Some(at(2)), Some(hash(1))), "an address not looked at is not gone");
-        ledger.rested(PassId(2), vec![(key("1"), Some(at(3))), (key("unheard"), None)]).await.unwrap();
+        ledger.rested(PassId(2), vec![(key("1"), Some(at(3))), (key("unheard"), None)], None).await.unwrap();
         let row = ledger.row("1", 4).await;
         assert_eq!((row.modified, row.last_changed, row.drifted), (Some(at(3)), at(2), true));
         assert_eq!(ledger.events(key("1"), 9).await.unwrap().len(), 2, "resting is no event");

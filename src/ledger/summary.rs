@@ -53,6 +53,10 @@ pub struct SourceSummary {
     pub gone: u64,
     /// Left the CRM, more at once than may without a person's word.
     pub held: u64,
+    /// Kept out by the filter.
+    pub filtered: u64,
+    /// Settled, and not looked at since the filter was changed.
+    pub old_filter: u64,
 }
 
 impl Ledger {
@@ -78,6 +82,8 @@ fn summarise(ledger: &Connection, now: Timestamp) -> Result<Summary, LedgerError
     tally(ledger, &mut sources, WRITE_BACKS_REFUSED, &[], |source| &mut source.write_backs_refused)?;
     tally(ledger, &mut sources, GONE, &[], |source| &mut source.gone)?;
     tally(ledger, &mut sources, HELD, &[], |source| &mut source.held)?;
+    tally(ledger, &mut sources, FILTERED, &[], |source| &mut source.filtered)?;
+    tally(ledger, &mut sources, OLD_FILTER, &[], |source| &mut source.old_filter)?;
     let index_size = ledger.prepare_cached(INDEX_SIZE)?.query_row([], |row| row.get(0))?;
     Ok(Summary { sources, index_size: count("index_contacts", index_size)? })
 }
@@ -92,7 +98,11 @@ const DUE: &str = "SELECT source, count(*) FROM refs WHERE next_try <= ?1 GROUP 
 const DELETED: &str = "SELECT source, count(*) FROM refs WHERE state = 'deleted' GROUP BY source";
 const DRIFTED: &str = "SELECT source, count(*) FROM refs WHERE drifted = 1 GROUP BY source";
 const PENDING_EMPLOYMENT: &str = "SELECT source, count(*) FROM refs WHERE pending_employment = 1 GROUP BY source";
-const GONE: &str = "SELECT source, count(*) FROM gone JOIN refs USING (ref) WHERE fate <> 'held' GROUP BY source";
+const GONE: &str = "SELECT source, count(*) FROM gone JOIN refs USING (ref)
+    WHERE fate <> 'held' AND evidence <> 'filter' GROUP BY source";
+const FILTERED: &str = "SELECT source, count(*) FROM refs WHERE reason = 'filtered' GROUP BY source";
+const OLD_FILTER: &str = "SELECT source, count(*) FROM filters CROSS JOIN refs USING (source)
+    WHERE state = 'settled' AND seen_pass <= filters.pass GROUP BY source";
 const HELD: &str = "SELECT source, count(*) FROM gone JOIN refs USING (ref) WHERE fate = 'held' GROUP BY source";
 const OPEN_INTENTS: &str = "SELECT source, count(*) FROM intents GROUP BY source";
 const WRITE_BACKS: &str = "SELECT source, count(*) FROM write_backs GROUP BY source";
@@ -175,6 +185,7 @@ mod tests {
             ("6", deferred("x", 60)),
             ("7", deferred("x", 50)),
             ("8", gone),
+            ("10", Ending::Skipped { reason: SkipReason::Filtered, drifted: false }),
         ] {
             ledger.settle(ended(id, ending, 1)).await.unwrap();
         }
@@ -204,6 +215,8 @@ mod tests {
             write_backs_refused: 1,
             gone: 1,
             held: 1,
+            filtered: 1,
+            old_filter: 0,
         };
         assert_eq!(summary, Summary { sources: [("crm".to_owned(), expected)].into(), index_size: 2 });
     }
@@ -211,7 +224,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nothing_is_counted_from_whole_rows() {
         let (_folder, ledger) = opened().await;
-        for sql in [SETTLED, WAITING, DUE, DELETED, DRIFTED, PENDING_EMPLOYMENT, WRITE_BACKS, INDEX_SIZE] {
+        for sql in [SETTLED, WAITING, DUE, DELETED, DRIFTED, PENDING_EMPLOYMENT, WRITE_BACKS, FILTERED, INDEX_SIZE] {
             let plan: String = ledger
                 .read(move |ledger| {
                     let mut plan = ledger.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;

@@ -40,7 +40,8 @@ impl Ledger {
     }
 
     /// A source's references after this place that the sweep has not met, each with its place, though their records live
-    /// as far as the ledger knows: none that has left, was merged, or is deleted in Propstreet. The held are among them.
+    /// as far as the ledger knows: none that has left, was merged, or is deleted in Propstreet. The held are among them, and those
+    /// whom the filter keeps out.
     ///
     /// # Errors
     /// `Sql`, `Closed`.
@@ -54,7 +55,7 @@ impl Ledger {
         const UNMET: &str = "SELECT ref, namespace, id FROM refs LEFT JOIN sweep_marks USING (ref)
             LEFT JOIN aliases USING (ref) LEFT JOIN gone USING (ref)
             WHERE ref > ?2 AND source = ?1 AND sweep IS NOT ?4 AND state NOT IN ('deleted', 'moved')
-                AND survivor_id IS NULL AND coalesce(fate, 'held') = 'held' ORDER BY ref LIMIT ?3";
+                AND survivor_id IS NULL AND (coalesce(fate, 'held') = 'held' OR evidence = 'filter') ORDER BY ref LIMIT ?3";
         let source = source.to_owned();
         self.read(move |ledger| {
             let mut unmet = ledger.prepare_cached(UNMET)?;

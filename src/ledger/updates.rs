@@ -289,7 +289,7 @@ mod tests {
         ledger.settle(ended("1", empty, 3)).await.unwrap();
         assert_eq!(again().await, [key("2"), key("3")]);
         ledger.settle(ended("2", created("c1"), 4)).await.unwrap();
-        ledger.rested(crate::ledger::passes::PassId(1), vec![(key("3"), None)]).await.unwrap();
+        ledger.rested(crate::ledger::passes::PassId(1), vec![(key("3"), None)], None).await.unwrap();
         assert!(again().await.is_empty(), "dealt with, either way");
         let left = Ending::Gone { fate: Fate::Kept, evidence: Evidence::Feed, etag: None, note: String::new() };
         ledger.settle(ended("2", left, 5)).await.unwrap();

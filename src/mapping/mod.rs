@@ -52,10 +52,17 @@ impl fmt::Display for RuleFault {
 #[derive(Debug)]
 pub struct Mapper {
     lines: Vec<Line>,
-    filter: Option<Expression>,
+    filter: Option<Filter>,
     fields: BTreeSet<String>,
     optional: BTreeSet<String>,
     version: i64,
+}
+
+/// Who is let in: the expression, and as it was written.
+#[derive(Debug)]
+struct Filter {
+    text: String,
+    expression: Expression,
 }
 
 /// What surrounds the rules of a source.
@@ -127,8 +134,8 @@ impl Mapper {
                 }
             }
         }
-        let filter = filter.and_then(|source| match Expression::compile(&source, home) {
-            Ok(filter) => Some(filter),
+        let filter = filter.and_then(|text| match Expression::compile(&text, home) {
+            Ok(expression) => Some(Filter { text, expression }),
             Err(cause) => {
                 let remedy = "correct it; a field that is empty is undefined, and `not FIELD` is true of it".to_owned();
                 let problem = format!("the expression {cause}");
@@ -136,7 +143,7 @@ impl Mapper {
                 None
             }
         });
-        let filtered = || filter.iter().flat_map(Expression::paths).map(str::to_owned);
+        let filtered = || filter.iter().flat_map(|filter| filter.expression.paths()).map(str::to_owned);
         let fields = lines.iter().flat_map(|line| line.step.fields()).map(str::to_owned).chain(filtered());
         let fields: BTreeSet<String> = fields.collect();
         let needed: BTreeSet<String> = lines.iter().flat_map(|line| &line.needs).cloned().chain(filtered()).collect();
@@ -148,6 +155,18 @@ impl Mapper {
     #[must_use]
     pub fn version(&self) -> i64 {
         self.version
+    }
+
+    /// The filter as it was written.
+    #[must_use]
+    pub fn filter(&self) -> Option<&str> {
+        self.filter.as_ref().map(|filter| filter.text.trim())
+    }
+
+    /// A number for the filter, as [`version`](Self::version) is one for the map: another expression, another number.
+    #[must_use]
+    pub fn filter_version(&self) -> Option<i64> {
+        self.filter().map(|text| head(&Fingerprint::of_json(&json!({ "meaning": MEANING, "filter": text }))))
     }
 
     /// Every field of the CRM that a rule reads, dotted where it belongs to a related object.
@@ -169,11 +188,11 @@ impl Mapper {
     pub fn admits(&self, record: &Record) -> Result<bool, Complaint> {
         let Some(filter) = &self.filter else { return Ok(true) };
         let failed = |cause: String| Complaint::new(Reason::MappingFailed, format!("{FILTER}: {cause}"));
-        let missing: Vec<&str> = filter.paths().filter(|path| !sent(&record.fields, path)).collect();
+        let missing: Vec<&str> = filter.expression.paths().filter(|path| !sent(&record.fields, path)).collect();
         if !missing.is_empty() {
             return Err(failed(format!("the CRM did not send {}", missing.join(", "))));
         }
-        filter.holds(&record.fields).map_err(failed)
+        filter.expression.holds(&record.fields).map_err(failed)
     }
 
     /// The contact a record becomes.
@@ -218,11 +237,15 @@ fn unknown_target(target: String) -> RuleFault {
 fn version(rules: &BTreeMap<Target, Rule>, home: Option<Region>) -> i64 {
     let made = |rule: &Rule| json!(rule.clone().optional(false));
     let rules: Map<String, Value> = rules.iter().map(|(target, rule)| (target.name().to_owned(), made(rule))).collect();
-    let hash = Fingerprint::of_json(&json!({
+    head(&Fingerprint::of_json(&json!({
         "meaning": MEANING, "region": home.map(|region| region.to_string()), "rules": rules,
-    }));
+    })))
+}
+
+/// The beginning of a hash, as a number.
+fn head(Fingerprint(hash): &Fingerprint) -> i64 {
     let mut head = [0; 8];
-    head.copy_from_slice(&hash.0[..8]);
+    head.copy_from_slice(&hash[..8]);
     i64::from_be_bytes(head)
 }
 

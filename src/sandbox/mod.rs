@@ -158,7 +158,7 @@ impl Sandbox {
     /// Compares Propstreet with the truth.
     #[must_use]
     pub fn check(&self) -> Report {
-        self.truth.check(&self.propstreet.contacts(), &self.propstreet.links())
+        self.truth.check(&self.propstreet.contacts_as_meant(), &self.propstreet.links())
     }
 
     /// The reference of a CRM's record as Propstreet must carry it.

@@ -21,6 +21,7 @@ use crate::ledger::rows::View;
 use crate::ledger::settlements::{Ending, Settlement};
 use crate::sync::desk::Desk;
 use crate::sync::destination::Seen;
+use crate::sync::filtered;
 use crate::sync::index;
 use crate::sync::report::Stop;
 
@@ -95,6 +96,8 @@ pub(super) struct Delivery<'a> {
     pub(super) shown: Option<Timestamp>,
     /// Those it has replaced in the CRM and that are not settled yet.
     pub(super) losers: BTreeSet<RefKey>,
+    /// Whether the filter lets it in, where that can be known.
+    pub(super) admitted: Result<bool, Complaint>,
     pub(super) mapped: Result<Contact, Complaint>,
     /// The fingerprint of the mapped content, also when it is sent without its address.
     fingerprint: Option<Fingerprint>,
@@ -138,11 +141,14 @@ pub(super) struct Memory {
     /// Those it replaced that were settled with it, and how many of them need a person.
     pub(super) moved: Vec<RefKey>,
     pub(super) apart: u64,
+    /// Its contact has lost a tag that was true no longer.
+    pub(super) untagged: bool,
 }
 
 /// Delivers one record and commits its outcome.
 pub(super) async fn deliver(desk: &Desk<'_>, record: &Record) -> Result<Ended, Stop> {
-    let mapped = desk.source.mapper.map(record);
+    let admitted = desk.source.mapper.admits(record);
+    let mapped = filtered::mapped(desk, record, &admitted);
     let key = desk.key(&record.id);
     let email = mapped.as_ref().ok().and_then(Contact::email).map(|address| desk.keyed().email(address));
     let losers: BTreeSet<RefKey> = record.supersedes.iter().map(|id| desk.key(id)).filter(|id| *id != key).collect();
@@ -163,6 +169,7 @@ pub(super) async fn deliver(desk: &Desk<'_>, record: &Record) -> Result<Ended, S
         shown: record.modified,
         losers,
         fingerprint: mapped.as_ref().ok().map(Fingerprint::of),
+        admitted,
         mapped,
         email,
         memory: Memory::default(),
@@ -186,6 +193,7 @@ impl<'a> Delivery<'a> {
             shown: None,
             losers: BTreeSet::new(),
             fingerprint: None,
+            admitted: Ok(true),
             mapped: Err(Complaint::new(Reason::NoIdentifier, "the CRM shows the record no longer")),
             email: None,
             memory: Memory::default(),
@@ -202,17 +210,26 @@ impl Delivery<'_> {
             return ended;
         }
         let taken = self.take_over().await;
-        ended.and_then(|outcome| taken.map(|()| outcome))
+        ended.and_then(|outcome| taken.map(|()| self.counted(outcome)))
+    }
+
+    /// The stamp of what is dealt with now, if it can tell the next change.
+    pub(super) fn modified(&self) -> Option<Timestamp> {
+        self.modified
     }
 
     async fn rounds(&mut self) -> Result<Outcome, Halt> {
         for _ in 0..MAX_ROUNDS {
             let view = self.view().await?;
             let standing = self.remember(&view);
-            if plan::is_back(&standing, self.shown) {
+            if self.is_back(view.row.as_ref(), &standing) {
                 self.desk.engine.ledger.returned(self.desk.pass, self.key.clone(), self.desk.now()).await?;
             } else if standing != Standing::Intended && !self.losers.is_empty() {
                 self.take_over().await?;
+            } else if let Some(turn) = self.at_the_door(&view, &standing).await? {
+                if let Turn::Done(outcome) = turn {
+                    return Ok(outcome);
+                }
             } else if let Turn::Done(outcome) = self.step(view, &standing).await? {
                 return Ok(outcome);
             }
@@ -261,7 +278,8 @@ impl Delivery<'_> {
         match rest {
             Rest::Unchanged | Rest::StillQuarantined | Rest::StillDeferred => {
                 let stamp = vec![(self.key.clone(), self.modified)];
-                self.desk.engine.ledger.rested(self.desk.pass, stamp).await?;
+                let map = (*rest == Rest::Unchanged).then(|| self.desk.source.mapper.version());
+                self.desk.engine.ledger.rested(self.desk.pass, stamp, map).await?;
             }
             // A late echo of a record that has left: what is known of it stands.
             Rest::Skipped(SkipReason::MergedInto(_) | SkipReason::Gone) => {}

@@ -1,7 +1,7 @@
 //! One record that has left its CRM: what it had waiting ends, and its contact is kept, marked or deleted, as the operator
 //! decided. Each write is announced, sent under `If-Match`, and after a lost answer the contact itself is asked.
 
-use crate::domain::departure::{Fate, TAG, Ties, why_stay};
+use crate::domain::departure::{Evidence, Fate, Ties, why_stay};
 use crate::domain::failure::Wait;
 use crate::domain::identity::RefKey;
 use crate::domain::merge::Place;
@@ -35,7 +35,7 @@ pub(super) async fn depart(desk: &Desk<'_>, key: RefKey) -> Result<Ended, Stop> 
 pub(super) async fn see_off(desk: &Desk<'_>, held: &Held) -> Result<Option<Fate>, Stop> {
     let _of_ref = desk.engine.ref_locks.hold(held.key.clone()).await;
     let mut delivery = Delivery::absent(desk, held.key.clone());
-    let parting = match delivery.part().await {
+    let parting = match delivery.part(held.evidence).await {
         Ok(Some(parting)) => parting,
         Ok(None) => return Ok(None),
         // Propstreet will not have it touched: it stays as it is.
@@ -45,8 +45,8 @@ pub(super) async fn see_off(desk: &Desk<'_>, held: &Held) -> Result<Option<Fate>
             _ => return Ok(None),
         },
     };
-    let Parting { fate, note, seen } = parting;
-    let etag = seen.as_ref().and_then(|seen| seen.etag.clone());
+    let Parting { fate, note, seen, ours } = parting;
+    let etag = seen.as_ref().and_then(|seen| seen.etag.clone()).filter(|_| ours);
     let ending = Ending::Gone { fate, evidence: held.evidence, etag, note };
     delivery.settle(ending, seen.as_ref()).await?;
     Ok(Some(fate))
@@ -57,19 +57,21 @@ struct Parting {
     fate: Fate,
     note: String,
     seen: Option<Seen>,
+    /// Whether nobody else has written there since we did.
+    ours: bool,
 }
 
 impl Parting {
     fn kept(note: impl Into<String>) -> Self {
-        Self { fate: Fate::Kept, note: note.into(), seen: None }
+        Self { fate: Fate::Kept, note: note.into(), seen: None, ours: false }
     }
 
     fn deleted(note: &str) -> Self {
-        Self { fate: Fate::Deleted, note: note.to_owned(), seen: None }
+        Self { fate: Fate::Deleted, note: note.to_owned(), seen: None, ours: false }
     }
 
-    fn tagged(seen: Seen) -> Self {
-        Self { fate: Fate::Tagged, note: format!("the contact carries the tag {TAG}"), seen: Some(seen) }
+    fn tagged(tag: &str, seen: Seen, ours: bool) -> Self {
+        Self { fate: Fate::Tagged, note: format!("the contact carries the tag {tag}"), seen: Some(seen), ours }
     }
 }
 
@@ -78,6 +80,9 @@ impl Delivery<'_> {
     async fn leave(&mut self) -> Result<Outcome, Halt> {
         let settled = self.end_announced("the CRM shows the record no longer, and its write may not show yet").await?;
         let view = self.view().await?;
+        if view.row.as_ref().is_some_and(|row| row.owes_tag) {
+            self.take_off_tag(&view.place).await?;
+        }
         match &view.row {
             Some(Row { alias: Some(_), .. }) => self.reunite(view).await,
             // What becomes of it is decided, or will be when its pass has come to its end.
@@ -88,7 +93,7 @@ impl Delivery<'_> {
     }
 
     /// Settles its announced write, if one is open; puts it off with this cause while that may not show yet.
-    async fn end_announced(&mut self, late: &str) -> Result<Option<Outcome>, Halt> {
+    pub(super) async fn end_announced(&mut self, late: &str) -> Result<Option<Outcome>, Halt> {
         let view = self.view().await?;
         self.remember(&view);
         if view.intent.is_none() {
@@ -101,17 +106,19 @@ impl Delivery<'_> {
         }
     }
 
-    async fn part(&mut self) -> Result<Option<Parting>, Halt> {
+    async fn part(&mut self, evidence: Evidence) -> Result<Option<Parting>, Halt> {
         self.end_announced("the record has left, and its write may not show yet").await?;
         let view = self.view().await?;
-        if !view.row.is_some_and(|row| is_held(&row)) || self.is_told_merged().await? {
+        if !view.row.is_some_and(|row| is_held(&row, evidence)) || self.is_told_merged().await? {
             return Ok(None);
         }
-        let parting = match (view.place, self.desk.source.on_delete) {
+        let source = self.desk.source;
+        let on_leave = if evidence == Evidence::Filter { source.on_filtered } else { source.on_delete };
+        let parting = match (view.place, on_leave) {
             (Place::Nowhere, _) => Parting::kept("it has no contact in Propstreet"),
             (Place::Deleted, _) => Parting::kept("its contact was deleted in Propstreet before"),
             (Place::On(_), OnDelete::Keep) => Parting::kept("the contact stays as it is"),
-            (Place::On(contact), OnDelete::Tag) => self.tag(&contact).await?,
+            (Place::On(contact), OnDelete::Tag) => self.tag(&contact, evidence.tag()).await?,
             (Place::On(contact), OnDelete::Delete) => self.delete(&contact).await?,
         };
         Ok(Some(parting))
@@ -123,7 +130,8 @@ impl Delivery<'_> {
     }
 
     /// Adds the tag to those the contact has: read, unite, write under `If-Match`, and again if someone was faster.
-    async fn tag(&mut self, contact: &str) -> Result<Parting, Halt> {
+    async fn tag(&mut self, contact: &str, tag: &str) -> Result<Parting, Halt> {
+        let mut ours = None;
         for round in 1..=MAX_MERGES {
             let seen = match self.ask(|d| d.engine.destination.read(&self.key, contact)).await? {
                 None => return Ok(Parting::kept("its contact is in Propstreet no longer")),
@@ -133,15 +141,21 @@ impl Delivery<'_> {
                 }
                 Some(seen) => seen,
             };
-            if is_tagged(&seen) {
-                return Ok(Parting::tagged(seen));
+            let ours = match ours {
+                Some(ours) => ours,
+                None => *ours.insert(self.is_still_ours(&seen).await?),
+            };
+            if is_tagged(&seen, tag) {
+                return Ok(Parting::tagged(tag, seen, ours));
             }
-            let tags = seen.tags.iter().cloned().chain([TAG.to_owned()]).collect();
+            let tags = seen.tags.iter().cloned().chain([tag.to_owned()]).collect();
             let patch = Patch { tags: Some(tags), ..Patch::default() };
             self.announce(IntentKind::Update, Some(contact.to_owned())).await?;
             let etag = seen.etag.as_deref();
             match self.send(|d| d.engine.destination.patch(&self.key, contact, etag, &patch)).await? {
-                Sent::Answered(PatchAnswer::Written(seen)) if is_tagged(&seen) => return Ok(Parting::tagged(*seen)),
+                Sent::Answered(PatchAnswer::Written(seen)) if is_tagged(&seen, tag) => {
+                    return Ok(Parting::tagged(tag, *seen, ours));
+                }
                 Sent::Answered(PatchAnswer::Rejected(refusal) | PatchAnswer::EmailRefused(refusal)) => {
                     return Ok(Parting::kept(refusal.detail));
                 }
@@ -199,10 +213,11 @@ impl Delivery<'_> {
     }
 }
 
-fn is_tagged(seen: &Seen) -> bool {
-    seen.tags.iter().any(|tag| tag == TAG)
+fn is_tagged(seen: &Seen, tag: &str) -> bool {
+    seen.tags.iter().any(|one| one == tag)
 }
 
-fn is_held(row: &Row) -> bool {
-    matches!(row, Row { gone: Some(Gone { fate: Fate::Held, .. }), alias: None, .. })
+/// Whether it is held still, and on this evidence: another may have come since.
+fn is_held(row: &Row, on: Evidence) -> bool {
+    matches!(row, Row { gone: Some(Gone { fate: Fate::Held, evidence, .. }), alias: None, .. } if *evidence == on)
 }

@@ -96,7 +96,7 @@ impl Pass<'_> {
     }
 
     /// Those of these whom the CRM does not show when asked by id; the others are delivered.
-    async fn not_shown(&self, keys: &[RefKey]) -> Result<Vec<RefKey>, Stop> {
+    pub(super) async fn not_shown(&self, keys: &[RefKey]) -> Result<Vec<RefKey>, Stop> {
         let (records, gone) = self.fetch(keys.iter().map(|key| key.id.clone()).collect()).await?;
         self.deliver_all(records.into_iter()).await?;
         Ok(gone)
@@ -158,7 +158,8 @@ impl Pass<'_> {
             let Some(last) = held.last() else { break };
             after = last.place;
             left = left.saturating_sub(held.len() as u64);
-            self.confirmed(held.into_iter().map(|held| held.key).collect()).await?;
+            let left = held.into_iter().filter(|held| held.evidence != Evidence::Filter);
+            self.confirmed(left.map(|held| held.key).collect()).await?;
         }
         Ok(())
     }
@@ -182,6 +183,9 @@ impl Pass<'_> {
     }
 
     async fn see_off_all(&self, held: Vec<Held>) -> Result<(), Stop> {
+        let (filtered, held): (Vec<_>, Vec<_>) = held.into_iter().partition(|held| held.evidence == Evidence::Filter);
+        let hidden = self.judge_again(&filtered).await?;
+        let filtered = filtered.into_iter().filter(|held| !hidden.contains(&held.key));
         // A sweep has just asked for those it missed by id. Whoever was held on another word may be shown again by now,
         // restored or as part of another: a merge can put its losers where the deleted are.
         let is_sure = |held: &Held| held.pass == self.desk.pass && held.evidence == Evidence::Sweep;
@@ -189,9 +193,10 @@ impl Pass<'_> {
         let gone = if unsure.is_empty() { Vec::new() } else { self.not_shown(&unsure).await? };
         let sure: Vec<Held> = held.into_iter().filter(|held| is_sure(held) || gone.contains(&held.key)).collect();
         let confirmed = self.confirmed(sure.iter().map(|held| held.key.clone()).collect()).await?;
-        let confirmed = sure.into_iter().filter(|held| confirmed.contains(&held.key));
+        let confirmed = sure.into_iter().filter(|held| confirmed.contains(&held.key)).chain(filtered);
         // One after the other where contacts are deleted: the last of two who share one must find the first gone.
-        let at_once = if self.desk.source.on_delete == OnDelete::Delete { 1 } else { IN_FLIGHT };
+        let deletes = [self.desk.source.on_delete, self.desk.source.on_filtered].contains(&OnDelete::Delete);
+        let at_once = if deletes { 1 } else { IN_FLIGHT };
         stream::iter(confirmed.map(Ok))
             .try_for_each_concurrent(at_once, |held| async move {
                 if let Some(fate) = see_off(&self.desk, &held).await? {
@@ -205,6 +210,7 @@ impl Pass<'_> {
 
 /// Whether it is news that this record has left.
 fn is_news(row: &Row, stamp: Option<Timestamp>) -> bool {
-    let decided = matches!(row.gone, Some(Gone { fate, .. }) if fate != Fate::Held);
+    let decided = matches!(row.gone, Some(Gone { fate, evidence, .. })
+        if fate != Fate::Held && evidence != Evidence::Filter);
     !decided && row.alias.is_none() && row.standing != Standing::Deleted && !departure::is_late(stamp, row.modified)
 }

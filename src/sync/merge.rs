@@ -4,6 +4,7 @@
 
 use chrono::TimeDelta;
 
+use crate::domain::departure::Fate;
 use crate::domain::failure::{Complaint, Reason, Wait};
 use crate::domain::identity::RefKey;
 use crate::domain::merge::{self, Alias, Place};
@@ -41,11 +42,20 @@ impl Delivery<'_> {
         }
         let before = std::iter::once(&view.holders.by_merge);
         let stands = merge::heir(&view.place, before.chain(met.iter().map(|(_, known)| &known.place)));
-        for (loser, known) in met {
+        for (mut loser, known) in met {
             let apart = self.told_apart(&loser.key, &known, &stands);
             self.memory.apart += u64::from(apart.is_some());
+            let together = apart.is_none();
             loser.settle(Ending::Merged { alias: self.alias(known.row.as_ref()), apart }, None).await?;
-            self.memory.moved.push(loser.key);
+            self.memory.moved.push(loser.key.clone());
+            let tagged = known.row.is_some_and(|row| row.gone.is_some_and(|gone| gone.fate == Fate::Tagged));
+            // What is left of it stays owed.
+            if tagged
+                && together
+                && let Err(Halt::Stop(stop)) = loser.take_off_tag(&known.place).await
+            {
+                return Err(Halt::Stop(stop));
+            }
         }
         open.map_or(Ok(()), Err)
     }

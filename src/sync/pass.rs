@@ -22,6 +22,7 @@ use crate::sync::deliver::{Ended, deliver};
 use crate::sync::depart::depart;
 use crate::sync::desk::Desk;
 use crate::sync::engine::{Engine, Source};
+use crate::sync::filtered;
 use crate::sync::patience::Patience;
 use crate::sync::report::{Progress, Stop};
 use crate::sync::source::Detail;
@@ -220,7 +221,8 @@ impl<'a> Pass<'a> {
             }
             let replaces = supersedes.iter().any(|id| known(id).is_none_or(|row| row.alias.is_none()));
             let shown = record.as_ref().and_then(|record| record.modified).filter(|_| is_gone(standing)).or(modified);
-            if let Some(rest) = plan::glance(standing, row.and_then(|row| row.modified), shown, replaces) {
+            let glance = || plan::glance(standing, row.and_then(|row| row.modified), shown, replaces);
+            if let Some(rest) = filtered::glance(row, modified, replaces).or_else(glance) {
                 self.count(&key, &rest.outcome().into());
             } else if let Some(record) = record {
                 records.push(record);
@@ -286,6 +288,8 @@ impl<'a> Pass<'a> {
         }
         due.extend(engine.ledger.revisits(name, DUE_AT_MOST).await?);
         due.extend(self.whose_employer_is_due(DUE_AT_MOST).await?);
+        due.extend(engine.ledger.kept_out_before(name, DUE_AT_MOST).await?);
+        due.extend(engine.ledger.tags_owed(name, DUE_AT_MOST).await?);
         let mut once = HashSet::new();
         due.retain(|key| once.insert(key.clone()));
         while !due.is_empty() && self.desk.patience.lost().is_none() {

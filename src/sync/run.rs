@@ -157,6 +157,7 @@ impl<'a> Sync<'a> {
         self.upkeep.write_backs.open().await?;
         let (engine, source) = (self.engine, self.source);
         engine.ledger.read_under(&source.name, source.mapper.version(), engine.clock.now()).await?;
+        engine.ledger.filtered_by(&source.name, source.mapper.filter_version()).await?;
         let floor = self.first_run().await?;
         self.heed_hints(floor).await?;
         match self.backfill().await {

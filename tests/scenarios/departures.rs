@@ -38,6 +38,11 @@ impl Story {
         Self { book: Book::new(&firm), firm, on_delete, guard: None }
     }
 
+    /// The same, with another word on who is deleted.
+    pub(super) fn with_on_delete(self, on_delete: OnDelete) -> Self {
+        Self { on_delete, ..self }
+    }
+
     pub(super) async fn start(&self) -> Parts {
         let decide = |source: &mut propsync::sync::engine::Source| {
             (source.on_delete, source.guard) = (self.on_delete, self.guard);

@@ -9,6 +9,7 @@ mod companies;
 mod daemon;
 mod departures;
 mod employers;
+mod filter;
 mod guards;
 mod hubspot;
 mod hubspot_day;

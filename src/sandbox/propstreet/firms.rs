@@ -92,7 +92,7 @@ impl State {
 
     /// The connections of a write, after the companies that it founds were founded.
     pub(super) fn founded<'a>(&mut self, wanted: impl Iterator<Item = &'a Connection>) -> Vec<Connection> {
-        let mut found = |one: &Connection| {
+        let found = |one: &Connection| {
             let Some((name, country)) = &one.founding else { return one.clone() };
             self.writes.companies_created += 1;
             let company = Company { name: name.clone(), country_code: country.clone(), ..Company::default() };

@@ -127,6 +127,16 @@ impl Propstreet {
         self.state().contacts().cloned().collect()
     }
 
+    /// The same, their numbers in E.164 where they can be read so: some are kept as they were sent.
+    #[must_use]
+    pub fn contacts_as_meant(&self) -> Vec<Contact> {
+        let meant = |contact: Contact| {
+            let phone = contact.phone.as_deref().and_then(phone::e164);
+            Contact { phone: phone.or(contact.phone), ..contact }
+        };
+        self.contacts().into_iter().map(meant).collect()
+    }
+
     /// One contact by id, deleted or not.
     #[must_use]
     pub fn contact(&self, id: u64) -> Option<Contact> {
