@@ -46,6 +46,7 @@ const RULES: &[(&str, &[&str], &str)] = &[
             "ledger",
             "sync::report",
             "sync::engine",
+            "sync::chosen",
             "domain",
             "telemetry",
             "clock",

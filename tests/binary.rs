@@ -5,6 +5,7 @@ mod binary {
     mod away;
     mod crashes;
     mod doctor;
+    mod hand;
     mod privacy;
     mod refusals;
     mod run;

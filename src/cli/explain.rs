@@ -138,7 +138,12 @@ async fn find(
         Subject::Email(address) => ledger.refs_by_email(ledger.keyed().email(address)).await?,
     };
     let mut records = Vec::new();
+    let forgotten = ledger.tombstones().await?;
     for key in keys {
+        if let Some(at) = forgotten.of(&key) {
+            records.push(Answer::forgotten(&key, at));
+            continue;
+        }
         let last = ledger.survivor(key.clone()).await?;
         let View { row, holders, .. } = ledger.view(key.clone(), None, now).await?;
         if row.is_none() && holders.by_ref.is_none() {
@@ -191,7 +196,7 @@ fn kept_out(row: &Row, filter: &str, judged_before: bool) -> String {
 
 impl Happening {
     /// An event whose words were erased tells nothing any more.
-    fn of(event: Event) -> Option<Self> {
+    pub(in crate::cli) fn of(event: Event) -> Option<Self> {
         let Told { at, what, note, .. } = event.told?;
         Some(Self { at, what: if note.is_empty() { what } else { format!("{what}: {note}") } })
     }
@@ -224,22 +229,9 @@ impl Answer {
     fn of(key: &RefKey, row: Option<Row>, holder: Option<Indexed>, events: Vec<Event>) -> Self {
         let Some(row) = row else {
             let holder = holder.map(|contact| contact.id);
-            return Self {
-                reference: key.to_string(),
-                verdict: format!(
-                    "on contact {} in Propstreet, not synced by this ledger",
-                    holder.as_deref().unwrap_or("?")
-                ),
-                propstreet_id: holder,
-                outcome: None,
-                reason: None,
-                detail: None,
-                whose: None,
-                remedy: None,
-                next_try: None,
-                write_back: None,
-                events: Vec::new(),
-            };
+            let id = holder.as_deref().unwrap_or("?");
+            let verdict = format!("on contact {id} in Propstreet, not synced by this ledger");
+            return Self { propstreet_id: holder, ..Self::only(key, verdict) };
         };
         let complaint = row.complaint.clone();
         Self {
@@ -254,6 +246,27 @@ impl Answer {
             next_try: row.next_try,
             write_back: None,
             events: events.into_iter().rev().filter_map(Happening::of).collect(),
+        }
+    }
+
+    /// All that is left of somebody who was erased.
+    fn forgotten(key: &RefKey, at: Timestamp) -> Self {
+        Self::only(key, format!("forgotten on {}", at.format("%Y-%m-%d")))
+    }
+
+    fn only(key: &RefKey, verdict: String) -> Self {
+        Self {
+            reference: key.to_string(),
+            verdict,
+            propstreet_id: None,
+            outcome: None,
+            reason: None,
+            detail: None,
+            whose: None,
+            remedy: None,
+            next_try: None,
+            write_back: None,
+            events: Vec::new(),
         }
     }
 
@@ -344,7 +357,7 @@ fn of_the_contact(fate: Fate, evidence: Evidence) -> String {
     }
 }
 
-fn second(at: Timestamp) -> String {
+pub(in crate::cli) fn second(at: Timestamp) -> String {
     at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
@@ -424,7 +437,7 @@ mod tests {
             why: email_taken: contact 8812 has the address, under another name
             whose: nobody's: it needs a decision
             until it is mended, tried again by itself at 2027-01-16T08:00:00Z
-            fix: compare both people; give one of them another address, or add the reference in Propstreet by hand
+            fix: compare both people; the same: propsync quarantine resolve NS:ID --link; another: give one of them another address, or resolve with --create-without-email
         ");
         let written = |refused: Option<&str>, next_try| WriteBackRow { refused: refused.map(str::to_owned), next_try };
         let refused = written(Some("closed records stay as they are"), Some(at(86_400)));

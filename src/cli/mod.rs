@@ -20,7 +20,12 @@ pub mod doctor;
 pub mod envelope;
 pub mod exit;
 pub mod explain;
+pub mod forget;
+pub mod history;
 pub mod print;
+pub mod quarantine;
+pub mod reference;
+pub mod resync;
 pub mod run;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
@@ -116,6 +121,15 @@ pub enum Command {
     Doctor(doctor::Doctor),
     /// Why a person is, or is not, in Propstreet
     Explain(explain::Explain),
+    /// Read chosen records anew, whatever is known of them, and deliver them
+    Resync(resync::Resync),
+    /// Every decision about one record
+    History(history::History),
+    /// Look at who needs a person, and decide about them
+    #[command(subcommand)]
+    Quarantine(quarantine::Verb),
+    /// Erase one person from the ledger, for good
+    Forget(forget::Forget),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::Verb),
@@ -171,6 +185,10 @@ async fn run(cli: Cli) -> Report {
         Command::Sandbox(arguments) => sandbox::run(&cli.global, &arguments).await,
         Command::Run(arguments) => run::run(&cli.global, &arguments).await,
         Command::Sync(arguments) => sync::run(&cli.global, &arguments).await,
+        Command::Resync(arguments) => resync::run(&cli.global, &arguments).await,
+        Command::History(arguments) => history::run(&cli.global, &arguments).await,
+        Command::Quarantine(verb) => quarantine::run(&cli.global, &verb).await,
+        Command::Forget(arguments) => forget::run(&cli.global, &arguments).await,
         Command::Status(_) => status::run(&cli.global).await,
         Command::Doctor(_) => doctor::run(&cli.global).await,
         Command::Explain(arguments) => explain::run(&cli.global, &arguments).await,

@@ -201,25 +201,32 @@ impl Reason {
             Self::InvalidField => "correct the field in the CRM; it is tried again at its next change",
             Self::NoIdentifier => "give the person a name, an e-mail or a phone in the CRM",
             Self::MappingFailed => "correct the rule under [sources.NAME.map] or the field in the CRM",
-            Self::RefConflict => "compare both people; correct the reference in Propstreet or the person in the CRM",
+            Self::RefConflict => {
+                "compare both people; correct one of them, or take the reference off the contact: propsync quarantine resolve \
+                 NS:ID --detach"
+            }
             Self::EmailTaken => {
-                "compare both people; give one of them another address, or add the reference in Propstreet by hand"
+                "compare both people; the same: propsync quarantine resolve NS:ID --link; another: give one of them another \
+                 address, or resolve with --create-without-email"
             }
             Self::SameSourceEmail => {
-                "two records of this CRM share the address: merge them there, or correct one address"
+                "two records of this CRM share the address: merge them there, correct one address, or propsync quarantine \
+                 resolve NS:ID --create-without-email"
             }
             Self::EmailHeldByDeleted => {
-                "restore the contact in Propstreet, or give the person another address in the CRM"
+                "restore the contact in Propstreet, give the person another address in the CRM, or propsync quarantine resolve \
+                 NS:ID --create-without-email"
             }
             Self::EmailTakenByUnknown => {
-                "look for the address in Propstreet as an administrator; a contact hidden from this token holds it"
+                "look for the address in Propstreet as an administrator, a contact hidden from this token holds it; or propsync \
+                 quarantine resolve NS:ID --create-without-email"
             }
             Self::ConflictUnexplained => {
                 "look for the reference in Propstreet as an administrator; a contact hidden from this token holds it"
             }
             Self::IdentityChanged => {
-                "if it is still the same person, correct the name in Propstreet; if it is another, take the reference off \
-                 the contact there"
+                "if it is still the same person, correct the name in Propstreet; if it is another: propsync quarantine resolve \
+                 NS:ID --detach"
             }
             Self::MergedInCrm => "merge the two contacts in Propstreet by hand, or delete one of them there",
             Self::Rejected => "correct the field that Propstreet names, in the CRM",

@@ -91,6 +91,29 @@ pub fn check(mut draft: Draft) -> Result<Contact, Complaint> {
     })
 }
 
+/// Longest name and phone that an upsert by reference takes (Propstreet: "Upsert contact"), shorter than elsewhere.
+const UPSERT_NAME: usize = 100;
+const UPSERT_PHONE: usize = 20;
+
+/// Whether a contact fits the upsert by reference.
+///
+/// # Errors
+/// `invalid_field` lists every field that does not, with its length.
+pub fn check_upsert(contact: &Contact) -> Result<(), Complaint> {
+    let fields = [
+        ("first_name", contact.first_name(), UPSERT_NAME),
+        ("last_name", contact.last_name(), UPSERT_NAME),
+        ("phone", contact.phone(), UPSERT_PHONE),
+    ];
+    let faults: Vec<String> = fields
+        .into_iter()
+        .filter_map(|(field, value, max)| Some((field, value?.encode_utf16().count(), max)))
+        .filter(|(_, units, max)| units > max)
+        .map(|(field, units, max)| format!("{field}: {units} characters, the limit is {max} to bring a contact back"))
+        .collect();
+    if faults.is_empty() { Ok(()) } else { Err(Complaint::new(Reason::InvalidField, faults.join("; "))) }
+}
+
 impl Limit {
     /// Whether there is anything to send or to complain of. What only describes the employer is left out where it does not
     /// fit: nobody is kept out of Propstreet for their company's homepage.

@@ -3,6 +3,7 @@
 pub mod address;
 pub mod change;
 pub mod contact;
+pub mod decision;
 pub mod departure;
 pub mod employer;
 pub mod employment;

@@ -121,6 +121,8 @@ pub enum SkipReason {
     NoIdentifierByRule,
     /// It was merged into another record.
     MergedInto(RefKey),
+    /// Somebody asked for this person to be erased. No row says so.
+    Forgotten,
 }
 
 impl SkipReason {
@@ -132,6 +134,7 @@ impl SkipReason {
             Self::ChangeIgnored => "change_ignored".to_owned(),
             Self::DeletedInPropstreet => "deleted_in_propstreet".to_owned(),
             Self::Gone => "gone".to_owned(),
+            Self::Forgotten => "forgotten".to_owned(),
             Self::NoIdentifierByRule => "no_identifier_by_rule".to_owned(),
             Self::MergedInto(key) => format!("merged_into:{key}"),
         }

@@ -29,6 +29,8 @@ pub struct Evidence<'a> {
     pub role_addresses: &'a [String],
     /// Whether a person decided that these two are never to be joined.
     pub never_link: bool,
+    /// Whether a person decided that they are one.
+    pub decided: bool,
 }
 
 /// Joins the two, or says why not.
@@ -41,6 +43,9 @@ pub fn judge(evidence: &Evidence<'_>) -> Result<(), Complaint> {
         let detail =
             format!("contact {} has the address and already stands for another record of this CRM", evidence.owner);
         return Err(Complaint::new(Reason::SameSourceEmail, detail).blocked_by(evidence.owner));
+    }
+    if evidence.decided {
+        return Ok(());
     }
     if names::is_role_address(evidence.email, evidence.role_addresses) {
         return taken("it is a role's address, not a person's");
@@ -134,6 +139,7 @@ mod tests {
                 keyed: &keyed,
                 role_addresses: &roles,
                 never_link,
+                decided: false,
             };
             let (reason, why) = expected.split_once(' ').unwrap_or((expected, ""));
             match judge(&evidence(false)) {
@@ -147,5 +153,26 @@ mod tests {
             }
             assert!(judge(&evidence(true)).is_err(), "{row}: decided never to join");
         }
+    }
+
+    /// The examples a reader is given are what happens.
+    #[test]
+    fn the_page_tells_the_rule() {
+        let page = include_str!("../../docs/identity.md");
+        let rows = page.lines().filter(|row| row.contains(" | join") || row.contains(" | not"));
+        let mut told = 0;
+        for row in rows {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let [_, ours, theirs, verdict, _] = cells[..] else { panic!("{row}") };
+            let name = |text: &'static str| match text.split_once(' ') {
+                _ if text == "no name" => PersonName::default(),
+                Some((first, last)) => PersonName::new(Some(first), Some(last)),
+                None => PersonName::new(Some(text), None),
+            };
+            let agree = names::agree(name(ours), name(theirs)) == Agreement::Yes;
+            assert_eq!(agree, verdict.starts_with("join"), "{row}");
+            told += 1;
+        }
+        assert_eq!(told, 7);
     }
 }

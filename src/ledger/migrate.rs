@@ -28,6 +28,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { name: "0006_updates.sql", sql: include_str!("../../migrations/0006_updates.sql") },
     Migration { name: "0007_companies.sql", sql: include_str!("../../migrations/0007_companies.sql") },
     Migration { name: "0008_filtered.sql", sql: include_str!("../../migrations/0008_filtered.sql") },
+    Migration { name: "0009_decisions.sql", sql: include_str!("../../migrations/0009_decisions.sql") },
 ];
 
 const BOOK: &str = "CREATE TABLE IF NOT EXISTS schema_migrations (

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::domain::Timestamp;
+use crate::domain::decision::Decision;
 use crate::domain::departure::{Evidence, Fate};
 use crate::domain::failure::{Complaint, Reason};
 use crate::domain::fingerprint::Fingerprint;
@@ -18,7 +19,7 @@ use crate::ledger::columns::{complaint, json, key_of, time, time_if_any, word};
 use crate::ledger::error::LedgerError;
 use crate::ledger::gone::Gone;
 use crate::ledger::intents::Intent;
-use crate::ledger::{Ledger, gone, index, intents};
+use crate::ledger::{Ledger, decisions, gone, index, intents};
 
 /// What the ledger knows of a reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +102,8 @@ pub struct View {
     pub holders: Holders,
     /// Where the reference stands in Propstreet, as far as is known here.
     pub place: Place,
+    /// What a person decided about it.
+    pub decision: Decision,
 }
 
 impl Ledger {
@@ -131,7 +134,8 @@ impl Ledger {
             let mut holders = index::holders(ledger, &key, email)?;
             holders.by_merge = merged_into(ledger, &key, now)?;
             let place = place(ledger, row.as_ref(), holders.by_ref.as_ref())?;
-            Ok(View { row, intent: intents::find(ledger, &key)?, holders, place })
+            let decision = decisions::find(ledger, &key)?;
+            Ok(View { row, intent: intents::find(ledger, &key)?, holders, place, decision })
         })
         .await
     }

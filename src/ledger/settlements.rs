@@ -17,7 +17,7 @@ use crate::ledger::error::LedgerError;
 use crate::ledger::events::Told;
 use crate::ledger::index::IndexEntry;
 use crate::ledger::passes::PassId;
-use crate::ledger::{Ledger, events, gone, index, intents, revisits, tags};
+use crate::ledger::{Ledger, decisions, events, gone, index, intents, revisits, tags};
 
 /// How long a quarantined record's payload is kept.
 const PAYLOAD_KEPT: TimeDelta = TimeDelta::days(30);
@@ -216,6 +216,9 @@ fn settle(ledger: &Connection, settlement: &Settlement) -> Result<(), LedgerErro
     end(ledger, reference, settlement)?;
     if !matches!(settlement.ending, Ending::Deferred { unanswered: true, .. }) {
         intents::close(ledger, reference)?;
+    }
+    if matches!(settlement.ending, Ending::Synced { .. }) {
+        decisions::is_there(ledger, reference)?;
     }
     match &settlement.ending {
         Ending::Quarantined { complaint, fingerprint, payload } => {

@@ -86,6 +86,20 @@ impl ContactDestination for Propstreet {
         })
     }
 
+    fn revive<'a>(
+        &'a self,
+        subject: &'a RefKey,
+        contact: &'a Contact,
+        reference: &'a ExternalRef,
+    ) -> BoxFuture<'a, Result<CreateAnswer, Trouble>> {
+        Box::pin(async move {
+            let mut url = self.contacts(&["external", &reference.namespace, &reference.id])?;
+            url.query_pairs_mut().append_pair("revive", "true");
+            let request = request(Method::PATCH, &url, payload::upsert(contact)?)?;
+            answers::created(&self.send(Call::write(request, answers::judge).about(subject)).await?)
+        })
+    }
+
     fn find<'a>(
         &'a self,
         subject: &'a RefKey,

@@ -17,6 +17,36 @@ use crate::sync::destination::{ListPage, Patch, Seen};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+struct Upsert<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    phone: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    primary_language: Option<&'a str>,
+}
+
+/// The body that brings a contact back. An upsert takes no references and no LinkedIn profile; tags and strategy are left as
+/// the contact had them.
+///
+/// # Errors
+/// As [`create`].
+pub fn upsert(contact: &Contact) -> Result<Bytes, Trouble> {
+    bytes(&Upsert {
+        first_name: contact.first_name(),
+        last_name: contact.last_name(),
+        email: contact.email(),
+        phone: contact.phone(),
+        primary_language: contact.primary_language(),
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Create<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     first_name: Option<&'a str>,

@@ -3,8 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use uuid::Uuid;
-
 use crate::domain::Timestamp;
 use crate::domain::contact::Contact;
 use crate::domain::failure::{Complaint, Reason, Trouble, Wait};
@@ -242,6 +240,9 @@ impl Delivery<'_> {
     }
 
     async fn step(&mut self, view: View, standing: &Standing) -> Result<Turn, Halt> {
+        if let Some(turn) = self.decided(&view, standing).await? {
+            return Ok(turn);
+        }
         let settled = view.row.as_ref().and_then(|row| row.propstreet_id.clone().zip(row.sent));
         let course = plan::Course { follows: self.follows(), again: self.desk.again, settled };
         match plan::decide(standing, &self.mapped, &view.holders, &course, self.desk.keyed()) {
@@ -351,40 +352,8 @@ impl Delivery<'_> {
         self.settle_seen(outcome, &seen, note).await
     }
 
-    /// Announces a create, sends it, and settles the answer.
-    async fn create(&mut self) -> Result<Turn, Halt> {
-        if let Some(detail) = self.memory.questioned.take() {
-            return Err(self.unexplained(detail));
-        }
-        if let Some(detail) = self.memory.email_refused.take() {
-            return Err(Halt::Quarantine(Complaint::new(Reason::Rejected, detail)));
-        }
-        let contact = self.contact()?.clone();
-        let employer = self.first_employer().await?;
-        self.announce(IntentKind::Create, None).await?;
-        let (key, employer) = (self.idempotency_key(&contact, employer.as_deref()), employer.as_deref());
-        let sent =
-            self.send(|d| d.engine.destination.create(&self.key, &contact, &self.reference, employer, &key)).await;
-        match sent {
-            Ok(answer) => self.settle_create(answer).await,
-            // A create names no contact that could be out of bounds: it is the credential that may not.
-            Err(Halt::Quarantine(complaint)) if complaint.reason == Reason::Forbidden => {
-                Err(Halt::Defer(Wait::Credential, complaint.detail))
-            }
-            Err(halt) => Err(halt),
-        }
-    }
-
     pub(super) async fn look_up(&self) -> Result<Option<Seen>, Halt> {
         self.ask(|d| d.engine.destination.find(&self.key, &self.reference)).await
-    }
-
-    /// The same for the same ref and content as it is sent, so that a repeat after a crash repeats the key.
-    fn idempotency_key(&self, contact: &Contact, employer: Option<&str>) -> String {
-        let Fingerprint(content) = Fingerprint::of(contact);
-        let content = [&content[..], employer.unwrap_or_default().as_bytes()].concat();
-        let namespace = Uuid::new_v5(&Uuid::NAMESPACE_URL, self.key.to_string().as_bytes());
-        Uuid::new_v5(&namespace, &content).to_string()
     }
 
     /// The durable word that a write is about to be sent.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::domain::Timestamp;
 use crate::domain::identity::RefKey;
 use crate::domain::keyed::Keyed;
+use crate::ledger::forget::Tombstones;
 use crate::ledger::passes::PassId;
 use crate::sync::engine::{Engine, Source};
 use crate::sync::patience::Patience;
@@ -20,6 +21,10 @@ pub(super) struct Desk<'a> {
     pub(super) bound: Timestamp,
     /// Each record is looked at anew, whatever its stamp and its row say: somebody asked for it, or its time has come.
     pub(super) again: bool,
+    /// Contacts that somebody deleted in Propstreet are brought back.
+    pub(super) revive: bool,
+    /// Whom to leave out, because they asked to be erased.
+    pub(super) forgotten: Tombstones,
     /// So many people may be updated within a day. A first backfill is free.
     pub(super) guarded: bool,
     /// Calls to Propstreet on behalf of this source's records.

@@ -151,6 +151,14 @@ pub trait ContactDestination: Send + Sync {
         idempotency_key: &'a str,
     ) -> BoxFuture<'a, Result<CreateAnswer, Trouble>>;
 
+    /// Brings the deleted contact that carries `reference` back as this one; makes one where none carries it any more.
+    fn revive<'a>(
+        &'a self,
+        subject: &'a RefKey,
+        contact: &'a Contact,
+        reference: &'a ExternalRef,
+    ) -> BoxFuture<'a, Result<CreateAnswer, Trouble>>;
+
     /// Looks a contact up by ref; `None` for 404. The answer may be a deleted contact.
     fn find<'a>(
         &'a self,

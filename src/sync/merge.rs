@@ -100,6 +100,11 @@ impl Delivery<'_> {
     pub(super) async fn inherit(&mut self, contact: &str) -> Result<Turn, Halt> {
         match self.ask(|d| d.engine.destination.read(&self.key, contact)).await? {
             Some(seen) if seen.deleted => self.keep(Outcome::Linked, seen, "deleted").await,
+            Some(seen) if self.desk.engine.ledger.is_never_linked(self.key.clone(), seen.id.clone()).await? => {
+                let detail =
+                    format!("its CRM merged the person of contact {} into it, which a person took apart", seen.id);
+                Err(Halt::Quarantine(Complaint::new(Reason::MergedInCrm, detail).blocked_by(&seen.id)))
+            }
             Some(seen) => self.link(seen, Warrant::Merged).await,
             // Either the index is behind, or no list will ever say that the contact was erased.
             None if self.memory.missing.as_deref() != Some(contact) => {

@@ -3,7 +3,10 @@
 
 mod asking;
 mod change;
+pub mod chosen;
 mod company;
+mod create;
+mod decided;
 pub mod deliver;
 mod depart;
 mod desk;
@@ -22,6 +25,7 @@ pub mod pass;
 pub mod patience;
 mod questions;
 pub mod report;
+mod resync;
 mod run;
 mod same_person;
 pub mod source;

@@ -45,6 +45,8 @@ pub(super) enum Listing {
     Everyone { detail: Detail, span: Window, resume: Option<Resume>, floor: Option<Timestamp> },
     /// What the ledger says is due to be tried again.
     Due,
+    /// Those with these ids of the CRM.
+    Chosen(Vec<String>),
     /// Merges that a webhook told of; unknown people older than `floor` are left alone.
     Told { floor: Option<Timestamp> },
 }
@@ -84,9 +86,11 @@ impl<'a> Pass<'a> {
         bound: Timestamp,
     ) -> Result<Self, Stop> {
         let pass = engine.ledger.begin_pass(&source.name, kind, engine.clock.now()).await?;
-        let again = kind == PassKind::Retry;
+        let again = matches!(kind, PassKind::Retry | PassKind::Resync);
+        let forgotten = engine.ledger.tombstones().await?;
         let guarded = kind != PassKind::Backfill;
-        let desk = Desk { engine, source, patience, pass, bound, again, guarded, calls: AtomicU64::new(0) };
+        let calls = AtomicU64::new(0);
+        let desk = Desk { engine, source, patience, pass, bound, again, revive: false, forgotten, guarded, calls };
         Ok(Self { desk, kind, progress, tally: Mutex::default() })
     }
 
@@ -94,6 +98,7 @@ impl<'a> Pass<'a> {
     pub(super) async fn run(self, listing: Listing, upkeep: &Upkeep<'_>) -> Ran {
         let read = match listing {
             Listing::Due => self.retry(upkeep).await,
+            Listing::Chosen(ids) => self.take_up(ids.iter().map(|id| self.desk.key(id)).collect(), upkeep).await,
             Listing::Told { floor } => self.heed(floor, upkeep).await,
             listing => self.read_and_part(listing, upkeep).await,
         };
@@ -161,6 +166,8 @@ impl<'a> Pass<'a> {
     async fn keep_place(&self, to: Option<Cursor>, sweep: Option<Timestamp>, met: Vec<RefKey>) -> Result<(), Stop> {
         let (ledger, source) = (&self.desk.engine.ledger, &self.desk.source.name);
         match (to, sweep) {
+            // What somebody asked for is read beside what is read by itself.
+            _ if self.kind == PassKind::Resync => {}
             (Some(to), Some(sweep)) => ledger.move_sweep(source, to, sweep, met).await?,
             (Some(to), None) => ledger.move_cursor(source, self.kind, to).await?,
             (None, Some(sweep)) => ledger.meet(sweep, met).await?,
@@ -177,7 +184,7 @@ impl<'a> Pass<'a> {
             }
             Listing::Changes { span, resume, .. } => crm.changes(*span, resume.clone()),
             Listing::Everyone { detail, resume, .. } => crm.everyone(*detail, resume.clone()),
-            Listing::Due | Listing::Told { .. } => Box::pin(async { Ok(Page::default()) }),
+            Listing::Due | Listing::Chosen(_) | Listing::Told { .. } => Box::pin(async { Ok(Page::default()) }),
         })
         .await
     }
@@ -209,6 +216,10 @@ impl<'a> Pass<'a> {
         let (mut records, mut ids) = (Vec::new(), Vec::new());
         for Sighting { id, modified, record } in sightings {
             let key = self.desk.key(&id);
+            if self.is_forgotten(&key) {
+                continue;
+            }
+            let record = record.map(|record| self.without_forgotten(record));
             let row = rows.get(&key);
             let standing = row.map_or(&Standing::Unknown, |row| &row.standing);
             let known = |id: &String| rows.get(&self.desk.key(id));
@@ -221,8 +232,11 @@ impl<'a> Pass<'a> {
             }
             let replaces = supersedes.iter().any(|id| known(id).is_none_or(|row| row.alias.is_none()));
             let shown = record.as_ref().and_then(|record| record.modified).filter(|_| is_gone(standing)).or(modified);
+            // Of one that has left its CRM, only its stamp says whether it is back.
+            let looked_at = self.desk.again && (!is_gone(standing) || row.is_some_and(Row::is_kept_out));
             let glance = || plan::glance(standing, row.and_then(|row| row.modified), shown, replaces);
-            if let Some(rest) = filtered::glance(row, modified, replaces).or_else(glance) {
+            let rest = || filtered::glance(row, modified, replaces).or_else(glance);
+            if let Some(rest) = if looked_at { None } else { rest() } {
                 self.count(&key, &rest.outcome().into());
             } else if let Some(record) = record {
                 records.push(record);
@@ -254,7 +268,7 @@ impl<'a> Pass<'a> {
         Ok(records)
     }
 
-    async fn depart_all(&self, keys: impl IntoIterator<Item = RefKey>) -> Result<(), Stop> {
+    pub(super) async fn depart_all(&self, keys: impl IntoIterator<Item = RefKey>) -> Result<(), Stop> {
         for key in keys {
             let ended = depart(&self.desk, key.clone()).await?;
             self.count(&key, &ended);
@@ -266,6 +280,10 @@ impl<'a> Pass<'a> {
         stream::iter(records.map(Ok))
             .try_for_each_concurrent(IN_FLIGHT, |record| async move {
                 let key = self.desk.key(&record.id);
+                if self.is_forgotten(&key) {
+                    return Ok(());
+                }
+                let record = self.without_forgotten(record);
                 self.count_read(&key);
                 let ended = deliver(&self.desk, &record).await?;
                 self.count(&key, &ended);
@@ -292,20 +310,7 @@ impl<'a> Pass<'a> {
         due.extend(engine.ledger.tags_owed(name, DUE_AT_MOST).await?);
         let mut once = HashSet::new();
         due.retain(|key| once.insert(key.clone()));
-        while !due.is_empty() && self.desk.patience.lost().is_none() {
-            let rest = due.split_off(due.len().min(AT_ONCE));
-            // A merged record is not asked for: the CRM has said what became of it.
-            let rows = engine.ledger.rows(due.clone(), self.desk.now()).await?;
-            let is_merged = |key: &RefKey| rows.get(key).is_some_and(|row| row.alias.is_some());
-            let (merged, due_here): (Vec<_>, Vec<_>) = due.into_iter().partition(is_merged);
-            self.depart_all(merged).await?;
-            let ids = due_here.iter().map(|key| key.id.clone()).collect();
-            let records = self.fetch_or_depart(ids).await?;
-            self.deliver_all(records.into_iter()).await?;
-            upkeep.run().await?;
-            due = rest;
-        }
-        Ok(())
+        self.take_up(due, upkeep).await
     }
 
     /// A record is read when the engine has it in hand: an id that could not be fetched is not.
@@ -313,7 +318,7 @@ impl<'a> Pass<'a> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).books.read(key);
     }
 
-    fn count(&self, key: &RefKey, ended: &Ended) {
+    pub(super) fn count(&self, key: &RefKey, ended: &Ended) {
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
         tally.books.ended(key, ended.outcome);
         tally.newly_quarantined += ended.newly_quarantined;
@@ -327,7 +332,7 @@ impl Listing {
     fn floor(&self) -> Option<Timestamp> {
         match self {
             Self::Everyone { floor, .. } | Self::Changes { floor, .. } | Self::Told { floor } => *floor,
-            Self::Due => None,
+            Self::Due | Self::Chosen(_) => None,
         }
     }
 
@@ -344,7 +349,7 @@ impl Listing {
         let (span, watermark, resume) = match self {
             Self::Changes { span, watermark, resume, .. } => (*span, *watermark, resume),
             Self::Everyone { span, resume, .. } => (*span, None, resume),
-            Self::Due | Self::Told { .. } => return Cursor::default(),
+            Self::Due | Self::Chosen(_) | Self::Told { .. } => return Cursor::default(),
         };
         *resume = Some(next.clone());
         Cursor { watermark, window: Some(OpenWindow { window: span, resume: Some(next) }) }

@@ -12,6 +12,7 @@ use crate::ledger::bindings::Bound;
 use crate::ledger::cursors::{Cursor, OpenWindow};
 use crate::ledger::error::LedgerError;
 use crate::ledger::updates::Updates;
+use crate::sync::chosen::Chosen;
 use crate::sync::engine::{Companies, Engine, FirstRun, Source};
 use crate::sync::pass::{Listing, Pass, Tally};
 use crate::sync::patience::Patience;
@@ -29,7 +30,7 @@ impl Engine {
         let prepared = self.prepare(&patience).await;
         let passes = sources.iter().map(|source| async {
             match &prepared {
-                Ok(()) => Sync::new(self, source, &patience, progress).run().await,
+                Ok(()) => Sync::new(self, source, &patience, progress).run(None).await,
                 Err(stop) => Sync::new(self, source, &patience, progress).refused(stop.clone()).await,
             }
         });
@@ -37,7 +38,7 @@ impl Engine {
     }
 
     /// The ledger must be this tenant's, and the index fresh, before anything is written.
-    async fn prepare(&self, patience: &Patience) -> Result<(), Stop> {
+    pub(super) async fn prepare(&self, patience: &Patience) -> Result<(), Stop> {
         let (subject, is) = ("propstreet".to_owned(), self.destination.binding());
         self.refuse_rebound(&subject, &is).await?;
         self.index.keep_fresh(&self.ledger, &*self.destination, patience).await?;
@@ -61,7 +62,7 @@ impl Engine {
 }
 
 /// One source in one sync.
-struct Sync<'a> {
+pub(super) struct Sync<'a> {
     engine: &'a Engine,
     source: &'a Source,
     patience: &'a Patience,
@@ -75,10 +76,17 @@ struct Sync<'a> {
     gone: Tombstones,
     guard: Option<Guard>,
     updates: Option<Updates>,
+    /// Contacts that somebody deleted in Propstreet are brought back.
+    pub(super) revive: bool,
 }
 
 impl<'a> Sync<'a> {
-    fn new(engine: &'a Engine, source: &'a Source, patience: &'a Patience, progress: &'a dyn Progress) -> Self {
+    pub(super) fn new(
+        engine: &'a Engine,
+        source: &'a Source,
+        patience: &'a Patience,
+        progress: &'a dyn Progress,
+    ) -> Self {
         Self {
             engine,
             source,
@@ -93,11 +101,13 @@ impl<'a> Sync<'a> {
             gone: Tombstones::default(),
             guard: None,
             updates: None,
+            revive: false,
         }
     }
 
-    async fn run(mut self) -> SourceReport {
-        let result = self.passes().await;
+    /// All that the source is owed, or, of somebody who asks, the chosen records alone.
+    pub(super) async fn run(mut self, chosen: Option<Chosen>) -> SourceReport {
+        let result = self.passes(chosen).await;
         let noted = self.upkeep.note_spending().await;
         let counted = self.count_updates().await;
         match result.and(noted.and(counted).map_err(Stop::from)) {
@@ -113,7 +123,7 @@ impl<'a> Sync<'a> {
     }
 
     /// Stopped before any pass: the ledger must still know, or `status` would call the source fine.
-    async fn refused(self, stop: Stop) -> SourceReport {
+    pub(super) async fn refused(self, stop: Stop) -> SourceReport {
         let bound = self.engine.clock.now();
         let begun = Pass::begin(self.engine, self.source, self.patience, self.progress, PassKind::Poll, bound).await;
         if let Ok(pass) = begun {
@@ -151,13 +161,16 @@ impl<'a> Sync<'a> {
 
     /// Backfill if one is owed, and then the rest. A backfill that has to wait for its part of a day keeps nobody from
     /// hearing of changes.
-    async fn passes(&mut self) -> Result<(), Stop> {
+    async fn passes(&mut self, chosen: Option<Chosen>) -> Result<(), Stop> {
         self.upkeep.tell_spent().await?;
         self.admit().await?;
         self.upkeep.write_backs.open().await?;
         let (engine, source) = (self.engine, self.source);
         engine.ledger.read_under(&source.name, source.mapper.version(), engine.clock.now()).await?;
         engine.ledger.filtered_by(&source.name, source.mapper.filter_version()).await?;
+        if let Some(chosen) = chosen {
+            return self.chosen(chosen).await;
+        }
         let floor = self.first_run().await?;
         self.heed_hints(floor).await?;
         match self.backfill().await {
@@ -207,7 +220,7 @@ impl<'a> Sync<'a> {
 
     /// Sets the poll cursor at the first sight of a source, *before* its backfill starts, so that nothing that changes
     /// meanwhile is missed. Returns the instant before which unknown people are left alone (`from_now`).
-    async fn first_run(&self) -> Result<Option<Timestamp>, Stop> {
+    pub(super) async fn first_run(&self) -> Result<Option<Timestamp>, Stop> {
         let (ledger, name) = (&self.engine.ledger, &self.source.name);
         let poll = ledger.cursor(name, PassKind::Poll).await?;
         if poll.watermark.is_none() && poll.window.is_none() {
@@ -342,8 +355,9 @@ impl<'a> Sync<'a> {
     }
 
     /// Runs one pass and takes its books over, also when it broke off.
-    async fn pass(&mut self, kind: PassKind, listing: Listing, bound: Timestamp) -> Result<(), Stop> {
-        let pass = Pass::begin(self.engine, self.source, self.patience, self.progress, kind, bound).await?;
+    pub(super) async fn pass(&mut self, kind: PassKind, listing: Listing, bound: Timestamp) -> Result<(), Stop> {
+        let mut pass = Pass::begin(self.engine, self.source, self.patience, self.progress, kind, bound).await?;
+        pass.desk.revive = self.revive;
         let ran = pass.run(listing, &self.upkeep).await;
         let Tally { books, newly_quarantined, gone, guard } = ran.tally;
         self.passes.push(PassReport { kind, counts: books.counts() });
@@ -356,7 +370,7 @@ impl<'a> Sync<'a> {
         Ok(self.upkeep.run().await?)
     }
 
-    async fn bound(&self) -> Result<Timestamp, Stop> {
+    pub(super) async fn bound(&self) -> Result<Timestamp, Stop> {
         self.patiently(|| self.source.crm.bound()).await
     }
 

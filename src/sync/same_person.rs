@@ -19,16 +19,16 @@ pub(super) const MAX_MERGES: u32 = 5;
 
 /// Why our reference may join a contact that exists.
 pub(super) enum Warrant {
-    /// It has our address, and everything speaks for one person.
-    SamePerson,
+    /// It has our address, and everything speaks for one person, or a person said so: in these words.
+    SamePerson(String),
     /// It is the contact of a record that the CRM merged into ours: the CRM's own word.
     Merged,
 }
 
 impl Warrant {
-    fn note(&self) -> &'static str {
+    fn note(&self) -> &str {
         match self {
-            Self::SamePerson => "same address and name: reference added",
+            Self::SamePerson(why) => why,
             Self::Merged => "reference added beside that of a record merged into this one",
         }
     }
@@ -51,24 +51,22 @@ impl Delivery<'_> {
             return self.look_again().await;
         }
         match self.judge_owner(&seen).await? {
-            Ok(()) => self.link(seen, Warrant::SamePerson).await,
+            Ok(why) => self.link(seen, Warrant::SamePerson(why)).await,
             Err(complaint) => self.taken(complaint),
         }
     }
 
-    async fn judge_owner(&self, seen: &Seen) -> Result<Result<(), Complaint>, Halt> {
+    /// Why the two are one person, for the events; or why not.
+    async fn judge_owner(&self, seen: &Seen) -> Result<Result<String, Complaint>, Halt> {
         let contact = self.contact()?;
         let engine = self.desk.engine;
-        if engine.policy.email_conflict == EmailConflict::Review {
-            let detail = format!("the address belongs to contact {}; email_conflict = \"review\"", seen.id);
-            return Ok(Err(Complaint::new(Reason::EmailTaken, detail).blocked_by(&seen.id)));
-        }
+        let decided = engine.ledger.decision(self.key.clone()).await?.same_as.as_ref() == Some(&seen.id);
         let linked = engine.ledger.holder_names(seen.id.clone()).await?;
         let mut owner_refs: Vec<_> = seen.refs.iter().map(|reference| engine.rules.key_of(reference)).collect();
         let rows = engine.ledger.rows(owner_refs.clone(), self.desk.now()).await?;
         owner_refs.retain(|key| !rows.get(key).is_some_and(Row::has_left));
         let linked_names: Vec<_> = linked.into_iter().map(|(_, name)| name).collect();
-        Ok(judge(&Evidence {
+        let judged = judge(&Evidence {
             key: &self.key,
             email: contact.email().unwrap_or_default(),
             name: name_of(contact),
@@ -78,27 +76,40 @@ impl Delivery<'_> {
             linked_names: &linked_names,
             keyed: self.desk.keyed(),
             role_addresses: &engine.policy.role_addresses,
-            never_link: false,
-        }))
+            never_link: engine.ledger.is_never_linked(self.key.clone(), seen.id.clone()).await?,
+            decided,
+        });
+        if judged.is_ok() && !decided && engine.policy.email_conflict == EmailConflict::Review {
+            let detail = format!("the address belongs to contact {}; email_conflict = \"review\"", seen.id);
+            return Ok(Err(Complaint::new(Reason::EmailTaken, detail).blocked_by(&seen.id)));
+        }
+        Ok(judged.map(|()| self.why_linked(contact, seen, decided)))
+    }
+
+    /// Which address agreed, how the names did, and who stood there already. No personal data.
+    fn why_linked(&self, contact: &Contact, seen: &Seen, decided: bool) -> String {
+        let primary = seen.email.as_ref().is_some_and(|theirs| Some(self.desk.keyed().email(theirs)) == self.email);
+        let address = if primary { "primary" } else { "secondary" };
+        let (ours, theirs) = (name_of(contact), name_of_seen(seen));
+        let equal = names::folded_key(ours.first, ours.last) == names::folded_key(theirs.first, theirs.last);
+        let why = match (decided, equal) {
+            (true, _) => "a person decided that they are one".to_owned(),
+            (false, true) => format!("same {address} address, equal name"),
+            (false, false) => format!("same {address} address, equal last name, first name abbreviated"),
+        };
+        let there: Vec<String> =
+            seen.refs.iter().map(|reference| self.desk.engine.rules.key_of(reference).to_string()).collect();
+        let beside = if there.is_empty() { "no reference".to_owned() } else { there.join(", ") };
+        format!("{why}: reference added beside {beside}")
     }
 
     /// The address stays with its owner: put the record aside, or go on without the address where that is the policy.
     fn taken(&mut self, complaint: Complaint) -> Result<Turn, Halt> {
         let without = match (&complaint.reason, self.desk.engine.policy.email_conflict) {
-            (Reason::EmailTaken, EmailConflict::WithoutEmail) => self.contact()?.without_email(),
-            _ => None,
+            (Reason::EmailTaken, EmailConflict::WithoutEmail) => self.goes_without_email()?,
+            _ => false,
         };
-        match without {
-            Some(contact) => {
-                self.mapped = Ok(contact);
-                self.email = None;
-                // What was asked about the address is answered; without it Propstreet has not been asked yet.
-                self.memory.questioned = None;
-                self.memory.email_refused = None;
-                Ok(Turn::Again)
-            }
-            None => Err(Halt::Quarantine(complaint)),
-        }
+        if without { Ok(Turn::Again) } else { Err(Halt::Quarantine(complaint)) }
     }
 
     /// Adds our ref to the refs the owner has: read, unite, write under `If-Match`, and again if someone was faster.
@@ -136,11 +147,11 @@ impl Delivery<'_> {
                 let detail = format!("contact {} refuses our reference: another contact holds it", again.id);
                 return Err(Halt::Quarantine(Complaint::new(Reason::RefConflict, detail).blocked_by(&again.id)));
             }
-            match warrant {
+            match &warrant {
                 Warrant::Merged if again.deleted => return self.keep(Outcome::Linked, again, "deleted").await,
                 Warrant::Merged => {}
-                Warrant::SamePerson if again.deleted || !self.has_our_address(&again) => return Ok(Turn::Again),
-                Warrant::SamePerson => {
+                Warrant::SamePerson(_) if again.deleted || !self.has_our_address(&again) => return Ok(Turn::Again),
+                Warrant::SamePerson(_) => {
                     if let Err(complaint) = self.judge_owner(&again).await? {
                         return self.taken(complaint);
                     }

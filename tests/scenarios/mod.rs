@@ -11,6 +11,7 @@ mod departures;
 mod employers;
 mod filter;
 mod guards;
+mod hand;
 mod hubspot;
 mod hubspot_day;
 mod hubspot_org;
