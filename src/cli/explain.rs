@@ -405,6 +405,29 @@ mod tests {
         ");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn who_is_kept_out_is_told_by_which_expression() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = Timestamp::from_timestamp(1_800_000_000, 0).expect("a time");
+        let ledger = Ledger::open(&folder.path().join("ledger.db"), at).await.expect("a ledger");
+        ledger.filtered_by("crm", Some(1)).await.expect("noted");
+        let pass = ledger.begin_pass("crm", crate::domain::pass::PassKind::Poll, at).await.expect("a pass");
+        let ending = Ending::Skipped { reason: crate::domain::pass::SkipReason::Filtered, drifted: false };
+        let (source, key) = ("crm".to_owned(), RefKey::from_parts("hubspot", "1"));
+        let settlement = Settlement { pass, source, key, email: None, modified: None, ending, index: None, at };
+        ledger.settle(settlement).await.expect("settled");
+        let asked = Subject::Reference { namespace: "hubspot".to_owned(), id: "1".to_owned() };
+        let filters = Filters([("crm".to_owned(), "not hs_email_optout".to_owned())].into());
+        let verdict = async || {
+            let report = find(&ledger, &RefRules::default(), &asked, &filters, at).await.expect("an answer");
+            report.records[0].verdict.clone()
+        };
+        assert_eq!(verdict().await, "not in Propstreet: kept out by the filter of crm: `not hs_email_optout`");
+        ledger.filtered_by("crm", Some(2)).await.expect("noted");
+        let told = verdict().await;
+        assert!(told.ends_with("an earlier filter of crm; the next sync judges it by `not hs_email_optout`"), "{told}");
+    }
+
     #[test]
     fn who_has_left_is_told_when_and_what_became_of_the_contact() {
         let at = |seconds: i64| Timestamp::from_timestamp(1_800_000_000 + seconds, 0).expect("a time");

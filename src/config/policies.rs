@@ -136,8 +136,27 @@ mod tests {
         let lines = "on_change = \"updte\"\nclear_empty = \"no\"\ncompanies = \"all\"\non_delete = \"remove\"\n\
                      on_filtered = \"drop\"\nfilter = \"not (\"\n\
                      owner = { phone = \"union\", tags = \"both\", fone = \"crm\" }\n";
-        assert_snapshot!(parsed(lines, &[]).expect_err("seven faults"), @"");
-        let one = "owner = \"crm\"\n";
-        assert_snapshot!(parsed(one, &[]).expect_err("no section"), @"");
+        assert_snapshot!(parsed(lines, &[]).expect_err("nine faults"), @r#"
+        p.toml:7:13: sources.hubspot.on_change: `updte` is none of its values
+            fix: write "ignore" or "update"
+        p.toml:8:15: sources.hubspot.clear_empty: is a text
+            fix: write true or false
+        p.toml:9:13: sources.hubspot.companies: `all` is none of its values
+            fix: write "off" or "link"
+        p.toml:10:13: sources.hubspot.on_delete: `remove` is none of its values
+            fix: write "keep" or "tag" or "delete"
+        p.toml:11:15: sources.hubspot.on_filtered: `drop` is none of its values
+            fix: write "keep" or "tag" or "delete"
+        p.toml:12:10: sources.hubspot.filter: the expression syntax error: unexpected end of input, expected expression
+            fix: correct it; a field that is empty is undefined, and `not FIELD` is true of it
+        p.toml:13:19: sources.hubspot.owner.phone: `union` is none of its values
+            fix: write "crm" or "propstreet"
+        p.toml:13:35: sources.hubspot.owner.tags: `both` is none of its values
+            fix: write "union" or "crm" or "propstreet"
+        p.toml:13:43: sources.hubspot.owner.fone: unknown key
+            fix: remove it; known here: company, email, first_name, job_title, last_name, linkedin_url, phone, primary_language, strategy, tags
+        "#);
+        let one = parsed("owner = \"crm\"\n", &[]).expect_err("no section");
+        assert!(one.contains("sources.hubspot.owner: is a text"), "{one}");
     }
 }

@@ -6,8 +6,13 @@ use std::sync::atomic::Ordering;
 use futures_util::future::BoxFuture;
 
 use crate::domain::failure::{Complaint, Reason, Trouble, Wait};
+use crate::ledger::error::LedgerError;
 use crate::sync::deliver::{Delivery, Halt};
 use crate::sync::desk::Desk;
+
+/// A record that fails alone this often, over [`POISON_AGE`] or more, is put aside.
+const POISON_TRIES: u32 = 5;
+const POISON_AGE: chrono::TimeDelta = chrono::TimeDelta::hours(1);
 
 /// What became of a write that was sent.
 pub(super) enum Sent<T> {
@@ -64,6 +69,25 @@ impl Delivery<'_> {
                     return Err(Halt::Defer(Wait::RecordFails, cause));
                 }
             }
+        }
+    }
+
+    /// Whether a failure is the record's, or one of many that are Propstreet's.
+    pub(super) fn blame(&self, halt: Halt) -> Halt {
+        let trouble = match &halt {
+            Halt::Defer(Wait::RecordFails, cause) => Trouble::Outage(cause.clone()),
+            Halt::Defer(Wait::Credential, cause) => Trouble::Forbidden(cause.clone()),
+            _ => return halt,
+        };
+        self.desk.patience.strike(&self.key, trouble).map_or_else(Halt::Lost, |()| halt)
+    }
+
+    /// It alone keeps failing while others succeed.
+    pub(super) async fn is_poison(&self) -> Result<bool, LedgerError> {
+        let long_ago = self.memory.first_failed.filter(|first| self.desk.now() - *first >= POISON_AGE);
+        match long_ago {
+            Some(first) if self.memory.failed + 1 >= POISON_TRIES => self.desk.engine.ledger.wrote_since(first).await,
+            _ => Ok(false),
         }
     }
 }

@@ -36,14 +36,14 @@ pub(super) type Course = Result<Box<Met>, Turn>;
 
 /// Who stands on a contact, this record among them.
 #[derive(Default)]
-struct Tenancy {
+pub(super) struct Tenancy {
     /// What is remembered of this record there.
     before: Remembered,
     /// The name it was settled with.
     name: Option<KeyedHash>,
     /// Whether somebody else wrote the contact since any of ours was settled there.
     touched: bool,
-    beside: Vec<Beside>,
+    pub(super) beside: Vec<Beside>,
 }
 
 impl Engine {
@@ -200,7 +200,7 @@ impl Delivery<'_> {
         }
     }
 
-    async fn tenancy(&self, seen: &Seen) -> Result<Tenancy, LedgerError> {
+    pub(super) async fn tenancy(&self, seen: &Seen) -> Result<Tenancy, LedgerError> {
         let tenants = self.desk.engine.ledger.tenants(seen.id.clone()).await?;
         let (policy, source) = (&self.desk.engine.policy, self.desk.source.name.as_str());
         let is_ours = tenants.iter().any(|tenant| tenant.etag.is_some() && tenant.etag == seen.etag);

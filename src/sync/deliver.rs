@@ -19,7 +19,7 @@ use crate::ledger::rows::View;
 use crate::ledger::settlements::{Ending, Settlement};
 use crate::sync::desk::Desk;
 use crate::sync::destination::Seen;
-use crate::sync::filtered;
+use crate::sync::door;
 use crate::sync::index;
 use crate::sync::report::Stop;
 
@@ -27,9 +27,6 @@ use crate::sync::report::Stop;
 const LAG: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
 /// How often a delivery may go round before it is put off: each round needs somebody else to have changed something.
 const MAX_ROUNDS: u32 = 12;
-/// A record that fails alone this often, over [`POISON_AGE`] or more, is put aside.
-const POISON_TRIES: u32 = 5;
-const POISON_AGE: chrono::TimeDelta = chrono::TimeDelta::hours(1);
 
 /// How a record ended, and what its end brought about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +86,7 @@ pub(super) struct Delivery<'a> {
     pub(super) key: RefKey,
     pub(super) reference: ExternalRef,
     /// The stamp, if it is old enough to be trusted as final.
-    modified: Option<Timestamp>,
+    pub(super) modified: Option<Timestamp>,
     /// The stamp as it is shown.
     pub(super) shown: Option<Timestamp>,
     /// Those it has replaced in the CRM and that are not settled yet.
@@ -146,7 +143,7 @@ pub(super) struct Memory {
 /// Delivers one record and commits its outcome.
 pub(super) async fn deliver(desk: &Desk<'_>, record: &Record) -> Result<Ended, Stop> {
     let admitted = desk.source.mapper.admits(record);
-    let mapped = filtered::mapped(desk, record, &admitted);
+    let mapped = door::mapped(desk, record, &admitted);
     let key = desk.key(&record.id);
     let email = mapped.as_ref().ok().and_then(Contact::email).map(|address| desk.keyed().email(address));
     let losers: BTreeSet<RefKey> = record.supersedes.iter().map(|id| desk.key(id)).filter(|id| *id != key).collect();
@@ -209,11 +206,6 @@ impl Delivery<'_> {
         }
         let taken = self.take_over().await;
         ended.and_then(|outcome| taken.map(|()| self.counted(outcome)))
-    }
-
-    /// The stamp of what is dealt with now, if it can tell the next change.
-    pub(super) fn modified(&self) -> Option<Timestamp> {
-        self.modified
     }
 
     async fn rounds(&mut self) -> Result<Outcome, Halt> {
@@ -455,25 +447,6 @@ impl Delivery<'_> {
     fn later(&self, wait: Wait, cause: String) -> Ending {
         let next = wait.until_next(self.memory.failed + 1).map(|wait| self.desk.now() + wait);
         Ending::Deferred { wait, cause, next, unanswered: self.memory.unanswered }
-    }
-
-    /// Whether a failure is the record's, or one of many that are Propstreet's.
-    pub(super) fn blame(&self, halt: Halt) -> Halt {
-        let trouble = match &halt {
-            Halt::Defer(Wait::RecordFails, cause) => Trouble::Outage(cause.clone()),
-            Halt::Defer(Wait::Credential, cause) => Trouble::Forbidden(cause.clone()),
-            _ => return halt,
-        };
-        self.desk.patience.strike(&self.key, trouble).map_or_else(Halt::Lost, |()| halt)
-    }
-
-    /// It alone keeps failing while others succeed.
-    async fn is_poison(&self) -> Result<bool, LedgerError> {
-        let long_ago = self.memory.first_failed.filter(|first| self.desk.now() - *first >= POISON_AGE);
-        match long_ago {
-            Some(first) if self.memory.failed + 1 >= POISON_TRIES => self.desk.engine.ledger.wrote_since(first).await,
-            _ => Ok(false),
-        }
     }
 
     pub(super) fn contact(&self) -> Result<&Contact, Halt> {

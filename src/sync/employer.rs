@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::domain::Timestamp;
+use crate::domain::change::Beside;
 use crate::domain::contact::Contact;
 use crate::domain::employer::Employer;
 use crate::domain::employment::{Next, Wanted, next};
@@ -12,8 +13,9 @@ use crate::domain::identity::RefKey;
 use crate::domain::ownership::Field;
 use crate::domain::pass::{Outcome, SkipReason};
 use crate::domain::plan::{Rest, Standing};
-use crate::domain::remembered::Remembered;
+use crate::domain::remembered::{self, Remembered, Trace};
 use crate::ledger::companies::Employment;
+use crate::ledger::error::LedgerError;
 use crate::ledger::intents::IntentKind;
 use crate::ledger::rows::Row;
 use crate::ledger::updates::Watch;
@@ -85,6 +87,7 @@ impl Delivery<'_> {
     pub(super) async fn employ_met(&mut self, met: Met) -> Result<(Met, bool), Halt> {
         let engine = self.desk.engine;
         let guarded = self.desk.guarded && met.outcome == Outcome::Unchanged;
+        let met = Met { owned: self.claim(&met).await?, ..met };
         let watch = guarded.then(|| (engine.watch(self.desk.source), met.owned.clone()));
         let employed = self.employ(&met.seen, watch).await?;
         let note = employed.told(&met.note);
@@ -93,6 +96,24 @@ impl Delivery<'_> {
         // Links are not written under the contact's version: who wrote something else meanwhile is seen by that.
         let etag = met.etag.filter(|_| differs_by_employment(&met.seen, &seen)).and(seen.etag.clone());
         Ok((Met { outcome, seen, etag, note, ..met }, employed.pending))
+    }
+
+    /// What is remembered of the fields, and with them that this record feeds the employer, if none goes before it.
+    async fn claim(&self, met: &Met) -> Result<Remembered, LedgerError> {
+        let mut owned = met.owned.clone();
+        let employer = self.employer().filter(|_| self.follows());
+        let claims = employer.is_some() && !self.is_employed_before(&met.seen).await?;
+        let word = employer.and_then(|employer| employer.id.or(employer.name)).filter(|_| claims);
+        let sent = word.map(|word| remembered::hash(self.desk.keyed(), Field::Company, &word));
+        owned.set(Field::Company, Trace { sent, ..Trace::default() });
+        Ok(owned)
+    }
+
+    /// Whether a source that goes before this one says where the contact works.
+    async fn is_employed_before(&self, seen: &Seen) -> Result<bool, LedgerError> {
+        let feeds =
+            |other: &Beside| other.live && other.goes_first && other.remembered.of(Field::Company).sent.is_some();
+        Ok(self.follows() && self.tenancy(seen).await?.beside.iter().any(feeds))
     }
 
     /// Employs a contact where its CRM says. Its own end does not depend on it.
@@ -104,6 +125,9 @@ impl Delivery<'_> {
                 ..Employed::default()
             });
         };
+        if self.is_employed_before(seen).await? {
+            return Ok(Employed::default());
+        }
         // Whatever is announced here is over when it returns; what was sent of the contact itself stands.
         let sent = self.memory.sent;
         let ended = match self.firm(&employer).await {

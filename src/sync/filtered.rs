@@ -3,43 +3,19 @@
 //! the pass. Whoever passes again is back.
 
 use crate::domain::Timestamp;
-use crate::domain::contact::Contact;
 use crate::domain::departure::{Evidence, Fate};
-use crate::domain::failure::{Complaint, Reason};
 use crate::domain::identity::RefKey;
 use crate::domain::merge::Place;
 use crate::domain::pass::{Outcome, SkipReason};
-use crate::domain::plan::{self, Rest, Standing};
-use crate::domain::record::Record;
+use crate::domain::plan::{self, Standing};
 use crate::ledger::error::LedgerError;
 use crate::ledger::gone::Held;
 use crate::ledger::rows::{Row, View};
 use crate::ledger::settlements::Ending;
 use crate::sync::deliver::{Delivery, Halt, Turn};
-use crate::sync::desk::Desk;
 use crate::sync::engine::OnDelete;
 use crate::sync::pass::Pass;
 use crate::sync::report::Stop;
-
-/// What can be said of one who was kept out from the stamp alone.
-pub(super) fn glance(row: Option<&Row>, shown: Option<Timestamp>, replaces: bool) -> Option<Rest> {
-    let out = row.filter(|row| row.is_kept_out() && row.alias.is_none() && !replaces)?;
-    let same = out.modified.is_some() && out.modified == shown;
-    (same && out.standing != Standing::Intended).then_some(Rest::Skipped(SkipReason::Filtered))
-}
-
-/// What the map makes of a record; of one that is kept out nothing is sent, and of one that may be neither.
-pub(super) fn mapped(
-    desk: &Desk<'_>,
-    record: &Record,
-    admitted: &Result<bool, Complaint>,
-) -> Result<Contact, Complaint> {
-    match admitted {
-        Ok(true) => desk.source.mapper.map(record),
-        Ok(false) => Err(Complaint::new(Reason::NoIdentifier, "the filter keeps it out")),
-        Err(complaint) => Err(complaint.clone()),
-    }
-}
 
 impl Delivery<'_> {
     /// Whether one who had left, was merged, or was kept out is to be dealt with as living again.
@@ -82,7 +58,7 @@ impl Delivery<'_> {
             return Ok(Turn::Again);
         }
         if row.is_some_and(Row::is_kept_out) {
-            self.rested(self.modified()).await?;
+            self.rested(self.modified).await?;
         } else {
             self.settle(Ending::Skipped { reason: SkipReason::Filtered, drifted: false }, None).await?;
         }

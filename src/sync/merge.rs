@@ -40,6 +40,9 @@ impl Delivery<'_> {
                 }
             }
         }
+        // Of several contacts, the survivor's is the one that has its address: on another it could not be written.
+        let owner = view.holders.by_email.as_ref().map(|owner| Place::On(owner.id.clone()));
+        met.sort_by_key(|(_, known)| owner.as_ref() != Some(&known.place));
         let before = std::iter::once(&view.holders.by_merge);
         let stands = merge::heir(&view.place, before.chain(met.iter().map(|(_, known)| &known.place)));
         for (mut loser, known) in met {

@@ -11,6 +11,7 @@ pub mod deliver;
 mod depart;
 mod desk;
 pub mod destination;
+mod door;
 mod employer;
 pub mod engine;
 mod filtered;

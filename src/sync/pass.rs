@@ -21,8 +21,8 @@ use crate::ledger::rows::Row;
 use crate::sync::deliver::{Ended, deliver};
 use crate::sync::depart::depart;
 use crate::sync::desk::Desk;
+use crate::sync::door;
 use crate::sync::engine::{Engine, Source};
-use crate::sync::filtered;
 use crate::sync::patience::Patience;
 use crate::sync::report::{Progress, Stop};
 use crate::sync::source::Detail;
@@ -235,7 +235,7 @@ impl<'a> Pass<'a> {
             // Of one that has left its CRM, only its stamp says whether it is back.
             let looked_at = self.desk.again && (!is_gone(standing) || row.is_some_and(Row::is_kept_out));
             let glance = || plan::glance(standing, row.and_then(|row| row.modified), shown, replaces);
-            let rest = || filtered::glance(row, modified, replaces).or_else(glance);
+            let rest = || door::glance(row, modified, replaces).or_else(glance);
             if let Some(rest) = if looked_at { None } else { rest() } {
                 self.count(&key, &rest.outcome().into());
             } else if let Some(record) = record {

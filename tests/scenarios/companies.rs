@@ -147,7 +147,7 @@ fn a_company_is_found_by_reference_domain_or_name_and_country_and_by_nothing_els
         for hits in [Hits::Plain, Hits::Results, Hits::Data] {
             // How the hits are wrapped matters once: where there is one.
             let told = if hits == Hits::Plain { cases.len() } else { 1 };
-            for (there, works_at, found) in cases[..told].to_vec() {
+            for (there, works_at, found) in cases[..told].iter().cloned() {
                 let firm = firm(Knobs { hits, ids: Ids::Number, ..Knobs::default() }, LINK);
                 let id = firm.sandbox.propstreet.plant_company(there.clone());
                 let anna = firm.sandbox.plant(Crm::HubSpot, &at(works_at.clone(), "Berg"));

@@ -31,4 +31,5 @@ mod salesforce_org;
 mod salesforce_reading;
 mod sweeps;
 mod takeover;
+mod together;
 mod write_back;

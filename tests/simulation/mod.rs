@@ -3,9 +3,14 @@
 //! says what Propstreet must hold. A failing seed is printed; `PROPSYNC_SEED=n cargo test simulation` runs it again, and
 //! `PROPSYNC_SEEDS=n` runs the first n.
 
+mod changing;
+mod city;
+mod colleagues;
 mod import;
+mod judgement;
 mod late;
 mod leaving;
+mod oracle;
 mod portal;
 mod weather;
 
