@@ -68,6 +68,8 @@ pub struct Matter<'a> {
     pub owners: &'a Owners,
     /// Whether what is empty in the record is emptied.
     pub clear_empty: bool,
+    /// Whether the record says what it said when it was delivered last, and is only looked at anew.
+    pub unchanged: bool,
     /// Whether the address is left as it is, because another contact has the wanted one.
     pub keep_email: bool,
     /// Makes hashes that compare with those remembered.
@@ -124,8 +126,14 @@ impl Matter<'_> {
         }
         match (self.owners.of(field), shown.text(field)) {
             (Owner::Propstreet, Some(value)) => self.is_ours(field, value),
+            // What it gave was there: whoever put something else in its place since has the last word.
+            (_, Some(value)) if self.unchanged && self.gave(field, wanted) => self.is_ours(field, value),
             _ => true,
         }
+    }
+
+    fn gave(&self, field: Field, wanted: &str) -> bool {
+        self.before.of(field).sent.is_some_and(|sent| remembered::is(sent, self.keyed, field, wanted))
     }
 
     /// Cleared is only a value that this record brought and that no other record has a word on.
@@ -341,7 +349,7 @@ mod tests {
     fn matter<'a>(wanted: &'a Contact, before: &'a Remembered, beside: &'a [Beside], owners: &'a Owners) -> Matter<'a> {
         // Made anew for each question: nothing depends on which it is.
         let keyed: &'static Keyed = Box::leak(Box::new(keyed()));
-        Matter { wanted, before, beside, owners, clear_empty: false, keep_email: false, keyed }
+        Matter { wanted, before, beside, owners, clear_empty: false, unchanged: false, keep_email: false, keyed }
     }
 
     fn told(change: &Change) -> String {
@@ -353,6 +361,18 @@ mod tests {
     }
 
     const SAID: &str = "name=Anna, mail=a@x.se, phone=+4670, plan=core";
+
+    #[test]
+    fn a_record_that_is_only_looked_at_anew_leaves_what_somebody_put_there_since() {
+        let (wanted, owners) = (Card::of("name=Anna, phone=+46701234567").contact(), Owners::default());
+        let before = gave("name=Anna, phone=+46701234567", "name=Anna, phone=+46701234567");
+        let theirs = Card::of("name=Anna, phone=+46709999999");
+        for (unchanged, expected) in [(false, true), (true, false)] {
+            let matter = Matter { unchanged, ..matter(&wanted, &before, &[], &owners) };
+            let change = matter.change(&theirs.shown()).expect("few tags");
+            assert_eq!(change.writes(Field::Phone), expected, "unchanged: {unchanged}");
+        }
+    }
 
     #[test]
     fn a_field_follows_its_record_or_the_person_who_changed_it() {

@@ -327,7 +327,7 @@ mod tests {
     fn a_website_goes_before_a_domain_and_a_shared_host_is_neither() {
         assert_eq!(of("", "", "https://nord.example", "", ""), None, "nobody's");
         for (website, domain, homepage, expected) in [
-            ("https://www.Nord.example/om-oss", "other.example", "https://www.Nord.example/om-oss", "nord.example"),
+            ("https://www.Nord.example/om-oss", "other.example", "https://www.nord.example/om-oss", "nord.example"),
             ("nord.example", "", "https://nord.example", "nord.example"),
             ("https://www.linkedin.com/company/nord", "nord.example", "", "nord.example"),
             ("https://nord.wixsite.com/hem", "", "", ""),

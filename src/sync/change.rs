@@ -195,6 +195,7 @@ impl Delivery<'_> {
             beside: &tenancy.beside,
             owners: &self.desk.source.owners,
             clear_empty: self.desk.source.clear_empty,
+            unchanged: self.memory.unchanged,
             keep_email: self.memory.address_left.is_some(),
             keyed: self.desk.keyed(),
         }

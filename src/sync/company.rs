@@ -8,12 +8,14 @@ use crate::domain::employer::{self, CompanyField, Employer, KnownField, Match};
 use crate::domain::failure::Reason;
 use crate::domain::finding::Finding;
 use crate::domain::identity::{ExternalRef, RefKey};
+use crate::domain::names;
 use crate::ledger::companies::{CompanyRow, CompanyState, KnownCompany};
 use crate::sync::asking::Sent;
 use crate::sync::deliver::{Delivery, Halt};
 use crate::sync::destination::companies::{CompanyAnswer, CompanyPatch, SeenCompany};
 use crate::sync::engine::OnChange;
 use crate::sync::firms::Firm;
+use crate::sync::locks::Held;
 use crate::sync::same_person::MAX_MERGES;
 
 /// How often a company is looked for that is not to be told.
@@ -132,10 +134,23 @@ impl Delivery<'_> {
         if search.was.is_some() {
             return self.company_waits(search, "its company was deleted in Propstreet, or is hidden from us").await;
         }
+        let _held = self.hold_likes_of(search.employer).await;
         match self.search(search).await? {
             Some(firm) => Ok(firm),
             None => self.create_company(search).await,
         }
+    }
+
+    /// Another source may know the same company: who looks for it second shall find what the first has made. One order for
+    /// everybody, so that no two wait for each other.
+    async fn hold_likes_of(&self, employer: &Employer) -> Vec<Held<RefKey>> {
+        let name = employer.name.as_ref().map(|name| ("name:", names::folded_key(Some(name), None)));
+        let domain = employer.domain.clone().map(|domain| ("domain:", domain));
+        let mut held = Vec::new();
+        for (what, like) in domain.into_iter().chain(name) {
+            held.push(self.desk.engine.company_locks.hold(RefKey::from_parts(what, like)).await);
+        }
+        held
     }
 
     async fn company_by_reference(&self, search: &Search<'_>) -> Result<Option<SeenCompany>, Halt> {

@@ -109,6 +109,10 @@ pub(super) struct Memory {
     pub(super) unanswered: bool,
     /// That write was a create, so who carries our ref is ours: no contradiction test.
     pub(super) may_be_ours: bool,
+    /// It had left and is back: others may have taken over its fields meanwhile.
+    pub(super) back: bool,
+    /// The record says what it said when it was settled.
+    pub(super) unchanged: bool,
     /// What a process that died had sent, which is what Propstreet holds if the write is found.
     pub(super) sent: Option<Fingerprint>,
     /// A contact of the index that could not be read, although the index was refreshed.
@@ -214,6 +218,7 @@ impl Delivery<'_> {
             let standing = self.remember(&view);
             if self.is_back(view.row.as_ref(), &standing) {
                 self.desk.engine.ledger.returned(self.desk.pass, self.key.clone(), self.desk.now()).await?;
+                self.memory.back = true;
             } else if standing != Standing::Intended && !self.losers.is_empty() {
                 self.take_over().await?;
             } else if let Some(turn) = self.at_the_door(&view, &standing).await? {
@@ -236,7 +241,7 @@ impl Delivery<'_> {
             return Ok(turn);
         }
         let settled = view.row.as_ref().and_then(|row| row.propstreet_id.clone().zip(row.sent));
-        let course = plan::Course { follows: self.follows(), again: self.desk.again, settled };
+        let course = plan::Course { follows: self.follows(), again: self.desk.again || self.memory.back, settled };
         match plan::decide(standing, &self.mapped, &view.holders, &course, self.desk.keyed()) {
             Step::Rest(rest) => self.rest_employed(&rest, view.row.as_ref()).await,
             Step::Quarantine(complaint) => Err(Halt::Quarantine(complaint)),
@@ -260,6 +265,9 @@ impl Delivery<'_> {
         self.memory.failed = deferred.map_or(0, |r| r.attempts);
         self.memory.first_failed = deferred.and_then(|r| r.first_failed);
         self.memory.told = row.and_then(|r| r.complaint.clone());
+        let settled = row.map(|row| &row.standing);
+        self.memory.unchanged =
+            matches!(settled, Some(Standing::Settled { fingerprint }) if Some(*fingerprint) == self.fingerprint);
         match (&view.intent, row) {
             (Some(_), _) if !self.memory.looked_up => Standing::Intended,
             (Some(_), _) | (None, None) => Standing::Unknown,

@@ -31,6 +31,9 @@ use crate::sync::pass::Pass;
 use crate::sync::report::Stop;
 use crate::sync::same_person::MAX_MERGES;
 
+/// Within this long of a write whose answer was lost, what it made may not show yet.
+const LATE: chrono::TimeDelta = chrono::TimeDelta::seconds(60);
+
 /// What a day of updates is counted by, and what is remembered of the contact's fields.
 type Watched = (Watch, Remembered);
 
@@ -189,7 +192,7 @@ impl Delivery<'_> {
                 }
             };
             if let Some(why) = done {
-                return self.wait_until(self.desk.now(), why).await.map(|waits| Employed { seen: now, ..waits });
+                return self.wait_until(self.desk.now() + LATE, why).await.map(|waits| Employed { seen: now, ..waits });
             }
             if round > 2 {
                 self.desk.pause(round).await;
@@ -230,7 +233,9 @@ impl Delivery<'_> {
         self.announce(IntentKind::Update, Some(contact.to_owned())).await?;
         let title = wanted.job_title.as_deref();
         match self.send(|d| d.engine.destination.link(&self.key, contact, &wanted.company, title)).await? {
-            Sent::Answered(LinkAnswer::Written | LinkAnswer::Conflict) | Sent::Lost(_) => Ok(None),
+            Sent::Answered(LinkAnswer::Written | LinkAnswer::Conflict) => Ok(None),
+            // It may come to be only after it was looked for, and a second one beside it.
+            Sent::Lost(_) => Ok(Some("the answer to its employment was lost".to_owned())),
             Sent::Answered(LinkAnswer::Missing) => {
                 self.doubt_employer();
                 Ok(Some(format!("company {} is not there", wanted.company)))
@@ -277,12 +282,17 @@ impl Delivery<'_> {
         let employed = self.employ(&seen, None).await?;
         let engine = self.desk.engine;
         let brought = employed.seen.is_some();
-        let entry = index::entry(employed.seen.as_ref().unwrap_or(&seen), &engine.rules, engine.ledger.keyed());
+        let now = employed.seen.as_ref().unwrap_or(&seen);
+        // What somebody wrote there before, or meanwhile, is not ours for having been seen.
+        let ours = seen.etag == row.etag && differs_by_employment(&seen, now);
+        let etag = if ours { now.etag.clone() } else { row.etag.clone() };
+        let entry = index::entry(now, &engine.rules, engine.ledger.keyed());
         let note = employed.told(if brought { "the employer is brought" } else { "the employer was looked at" });
         let employment = Employment {
             pass: self.desk.pass,
             key: self.key.clone(),
             index: entry,
+            etag,
             pending: employed.pending,
             note,
             at: self.desk.now(),

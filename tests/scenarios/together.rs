@@ -29,7 +29,7 @@ fn contact(firm: &Firm, reference: &ExternalRef) -> Contact {
     firm.sandbox.propstreet.find(&reference.namespace, &reference.id).remove(0)
 }
 
-/// A sync in which somebody in Propstreet is faster: their change comes after the contact was read and before it is written.
+/// A sync in which somebody in Propstreet is faster: their change comes between the reading of the contact and the write.
 async fn sync_and_be_overtaken(firm: &Firm, id: u64, change: impl FnOnce(&mut Contact)) {
     let propstreet = &firm.sandbox.propstreet;
     // The first try is told to wait for five seconds, as when the minute's requests are used up.

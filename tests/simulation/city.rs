@@ -1,5 +1,5 @@
-//! The people of a changing firm and the companies they work for, in three CRMs, and the log of all that anybody did to them
-//! there or in Propstreet. It decides by seed what happens next, and knows no rule of what must come of it.
+//! The people of a changing firm and the companies they work for, in three CRMs, and the log of all that anybody did
+//! to them there or in Propstreet. It decides by seed what happens next, and knows no rule of what must come of it.
 
 use std::collections::BTreeSet;
 
@@ -31,6 +31,8 @@ pub struct Form {
     pub label: Option<String>,
     /// How the employer is called today.
     pub firm_name: Option<String>,
+    /// The title, also without an employer.
+    pub title: Option<String>,
 }
 
 impl Form {
@@ -38,7 +40,8 @@ impl Form {
     pub fn content(&self, companies: bool) -> String {
         let fields = if companies { &self.fields[..] } else { &self.fields[..TITLE] };
         let firm = self.firm_name.as_ref().filter(|_| companies);
-        format!("{fields:?} {:?} {firm:?}", self.label)
+        let title = self.title.as_ref().filter(|_| companies);
+        format!("{fields:?} {:?} {firm:?} {title:?}", self.label)
     }
 }
 
@@ -249,7 +252,8 @@ impl City {
             person.title.clone().filter(|_| firm.is_some()),
             firm.map(|firm| firm.to_string()),
         ];
-        Form { fields, label: person.label.clone(), firm_name: firm.map(|firm| self.firms[firm].name.clone()) }
+        let firm_name = firm.map(|firm| self.firms[firm].name.clone());
+        Form { fields, label: person.label.clone(), firm_name, title: person.title.clone() }
     }
 
     fn is_out(&self, reference: &ExternalRef) -> bool {

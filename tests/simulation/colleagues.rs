@@ -1,6 +1,6 @@
 //! The people who work in Propstreet: they edit, delete and employ the contacts there, and give companies other names.
 
-use propsync::sandbox::propstreet::contact::Contact;
+use propsync::sandbox::propstreet::contact::{Contact, ExternalRef};
 
 use crate::simulation::city::{Act, Card, City, EMPLOYER, Firm, LAST_NAME, PHONE, STRATEGY, TITLE};
 
@@ -89,9 +89,16 @@ impl City {
         self.person(card).and_then(|person| person.company).as_ref() == Some(&self.firms[firm].company)
     }
 
-    /// Which firm a company of Propstreet is, by its domain or any name that it ever had.
+    /// Which firm a company of Propstreet is, by its references, its domain or any name that it ever had.
     pub fn firm_of(&self, company: u64) -> Option<usize> {
         let company = self.sandbox.propstreet.company(company)?;
+        let domain = |reference: &ExternalRef| {
+            let firms = self.sandbox.companies(self.sandbox.crm_of(reference)?);
+            firms.into_iter().find(|firm| firm.id == reference.id).map(|firm| firm.company.domain)
+        };
+        if let Some(domain) = company.refs.iter().find_map(domain) {
+            return self.firms.iter().position(|firm| firm.company.domain == domain);
+        }
         let is_called = |firm: &usize| {
             let Firm { company: at_first, .. } = &self.firms[*firm];
             let later = |act: &Act| matches!(act, Act::FirmIs(of, name) if of == firm && *name == company.name);

@@ -14,7 +14,7 @@ pub struct Judgement<'a> {
     city: &'a City,
     choices: &'a Choices,
     contacts: Vec<Contact>,
-    told: Vec<(Option<String>, String)>,
+    told: Vec<(Vec<String>, String)>,
 }
 
 impl<'a> Judgement<'a> {
@@ -22,7 +22,7 @@ impl<'a> Judgement<'a> {
         Self { city, choices, contacts: city.sandbox.propstreet.contacts(), told: Vec::new() }
     }
 
-    pub fn passed(mut self) -> Vec<(Option<String>, String)> {
+    pub fn passed(mut self) -> Vec<(Vec<String>, String)> {
         self.places();
         for contact in self.contacts.clone() {
             let on_it = |at: &usize| contact.has_ref(&self.city.cards[*at].reference.key());
@@ -37,9 +37,9 @@ impl<'a> Judgement<'a> {
         self.told
     }
 
-    fn tell(&mut self, card: &Card, what: String) {
-        let reference = format!("{}:{}", card.reference.namespace, card.reference.id);
-        self.told.push((Some(reference.clone()), format!("{reference} {what}")));
+    fn tell(&mut self, card: &Card, what: &str) {
+        let told = format!("{} {what}", shown(card));
+        self.told.push((vec![shown(card)], told));
     }
 
     /// Everybody who counts is on one contact, with all of their records and with nobody else's.
@@ -55,11 +55,11 @@ impl<'a> Judgement<'a> {
                 !contact.is_live() && city.cards.iter().any(|other| human(&other))
             });
             if live.len() > 1 {
-                self.tell(card, format!("is on several contacts: {live:?}"));
+                self.tell(card, &format!("is on several contacts: {live:?}"));
             } else if live.is_empty() && card.counts() && !mourned {
-                self.tell(card, "is on no contact".to_owned());
+                self.tell(card, "is on no contact");
             } else if !on.is_empty() && !card.passed {
-                self.tell(card, "never passed the filter, and is there".to_owned());
+                self.tell(card, "never passed the filter, and is there");
             }
             if card.counts() {
                 contact_of.entry(card.human).or_default().extend(live);
@@ -67,7 +67,7 @@ impl<'a> Judgement<'a> {
         }
         for (human, contacts) in contact_of.iter().filter(|(_, contacts)| contacts.len() > 1) {
             if let Some(card) = city.cards.iter().find(|card| card.human == *human) {
-                self.tell(card, format!("and its other records are on {contacts:?}"));
+                self.tell(card, &format!("and its other records are on {contacts:?}"));
             }
         }
     }
@@ -77,7 +77,7 @@ impl<'a> Judgement<'a> {
         let cards: Vec<&Card> = on_it.iter().map(|at| &city.cards[*at]).collect();
         let humans: BTreeSet<usize> = cards.iter().map(|card| card.human).collect();
         if humans.len() > 1 {
-            self.tell(cards[0], format!("shares contact {} with another human", contact.id));
+            self.tell(cards[0], &format!("shares contact {} with another human", contact.id));
         }
         let sources: Vec<usize> = cards.iter().map(|card| card.crm as usize).collect();
         let shown = self.shown(contact);
@@ -88,13 +88,13 @@ impl<'a> Judgement<'a> {
             let kind = if of_employment(at) { Kind::Employment } else { Kind::Text };
             let owner = choices.owner(at);
             let end = End { alive: contact.is_live(), value };
-            self.field(contact, on_it, &sources, (FIELDS[at], kind, owner), end, &|form| form.fields[at].clone());
+            self.field(contact, on_it, &sources, (FIELDS[at], kind, owner), &end, &|form| form.fields[at].clone());
         }
         for label in LABELS {
             let value = Some(label.to_owned()).filter(|label| contact.tags.contains(label));
             let end = End { alive: contact.is_live(), value };
             let of = |form: &Form| form.label.clone().filter(|it| it == label);
-            self.field(contact, on_it, &sources, (label, Kind::Tag, choices.tags), end, &of);
+            self.field(contact, on_it, &sources, (label, Kind::Tag, choices.tags), &end, &of);
         }
         if contact.is_live() {
             self.tags(contact, on_it);
@@ -133,7 +133,7 @@ impl<'a> Judgement<'a> {
         on_it: &[usize],
         sources: &[usize],
         (field, kind, owner): (&str, Kind, Owner),
-        end: End,
+        end: &End,
         of: &dyn Fn(&Form) -> Option<String>,
     ) {
         let (city, choices) = (self.city, self.choices);
@@ -175,10 +175,10 @@ impl<'a> Judgement<'a> {
         }
         let before = planted.then(|| before.flatten());
         let ends = Field { rules: &choices.rules, owner, kind, sources, before }.ends(&events);
-        if !ends.contains(&end) {
-            let card = &city.cards[on_it[0]];
+        if !ends.contains(end) {
+            let whose = on_it.iter().map(|at| shown(&city.cards[*at])).collect();
             let told = format!("{field} of contact {}: {end:?}, allowed is {ends:?}\n    {events:?}", contact.id);
-            self.tell(card, told);
+            self.told.push((whose, told));
         }
     }
 
@@ -191,7 +191,7 @@ impl<'a> Judgement<'a> {
                 && *id == contact.id
                 && !contact.tags.contains(tag)
             {
-                self.tell(card, format!("lost the tag {tag} that somebody gave"));
+                self.tell(card, &format!("lost the tag {tag} that somebody gave"));
             }
         }
         for (mark, how, fate) in [
@@ -211,7 +211,7 @@ impl<'a> Judgement<'a> {
             let open = away < were && (away > 0 || !rules.arrays_replace) || merged;
             let must = fate == Fate::Tag && away > 0;
             if !open && marked != must {
-                self.tell(card, format!("should{} be marked {mark}", if must { "" } else { " not" }));
+                self.tell(card, &format!("should{} be marked {mark}", if must { "" } else { " not" }));
             }
         }
     }
@@ -222,18 +222,18 @@ impl<'a> Judgement<'a> {
         let live: Vec<_> = links.iter().filter(|l| l.contact == contact.id && l.deleted.is_none()).collect();
         let companies: BTreeSet<u64> = live.iter().map(|link| link.company).collect();
         if companies.len() < live.len() {
-            self.tell(card, "is employed twice at one company".to_owned());
+            self.tell(card, "is employed twice at one company");
         }
         let primaries = live.iter().filter(|link| link.primary).count();
         if primaries != usize::from(!live.is_empty()) {
-            self.tell(card, format!("has {primaries} primary companies"));
+            self.tell(card, &format!("has {primaries} primary companies"));
         }
         for act in &self.city.log {
             if let Act::Employed(id, company) = act
                 && *id == contact.id
                 && !companies.contains(company)
             {
-                self.tell(card, format!("lost the employment at {company} that somebody gave"));
+                self.tell(card, &format!("lost the employment at {company} that somebody gave"));
             }
         }
     }
@@ -246,11 +246,12 @@ impl<'a> Judgement<'a> {
             let live: Vec<_> = companies.iter().filter(|it| it.is_live() && city.firm_of(it.id) == Some(at)).collect();
             let [company] = live[..] else {
                 if live.len() > 1 {
-                    self.told.push((None, format!("{} is {} companies", firm.company.name, live.len())));
+                    self.told.push((Vec::new(), format!("{} is {} companies", firm.company.name, live.len())));
                 }
                 continue;
             };
-            // Only a change of somebody who works there, and stands there for nobody else, surely brings its name along.
+            // Only a change of somebody who works there, and stands there for nobody else, surely brings its name
+            // along.
             let staffed = self.contacts.iter().filter(|contact| contact.is_live()).any(|contact| {
                 let on_it: Vec<&Card> =
                     city.cards.iter().filter(|card| contact.has_ref(&card.reference.key())).collect();
@@ -272,8 +273,15 @@ impl<'a> Judgement<'a> {
             let ends = Field { rules, owner, kind, sources: &[0], before: None }.ends(&events);
             let end = End { alive: true, value: Some(company.name.clone()) };
             if !ends.contains(&end) {
-                self.told.push((None, format!("company {}: {end:?}, allowed is {ends:?}\n    {events:?}", company.id)));
+                self.told.push((
+                    Vec::new(),
+                    format!("company {}: {end:?}, allowed is {ends:?}\n    {events:?}", company.id),
+                ));
             }
         }
     }
+}
+
+fn shown(card: &Card) -> String {
+    format!("{}:{}", card.reference.namespace, card.reference.id)
 }

@@ -1,7 +1,8 @@
-//! What may stand in Propstreet, by the documented rules alone. It shares no code with the engine, and knows no Propstreet
-//! and no CRM: it is told in order what the CRMs showed and what people did, and works out every value that the rules
-//! leave open. When a write arrives is not known, so each may arrive at any moment between the change and the next time
-//! all is settled; an order that nobody can know makes two values right, and one that is known makes one.
+//! What may stand in Propstreet, by the documented rules alone. It shares no code with the engine, and knows no
+//! Propstreet and no CRM: it is told in order what the CRMs showed and what people did, and works out every value that
+//! the rules leave open. When a write arrives is not known, so each may arrive at any moment between the change and
+//! the next time all is settled; an order that nobody can know makes two values right, and one that is known makes
+//! one.
 
 use std::collections::BTreeSet;
 
@@ -64,8 +65,8 @@ pub enum Leave {
     Merged,
 }
 
-/// Something that happened, as far as one field of one contact is concerned. Records are known by their place in the list of
-/// those on the contact.
+/// Something that happened, as far as one field of one contact is concerned. Records are known by their place in the
+/// list of those on the contact.
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A record shows this from now on.
@@ -251,6 +252,10 @@ impl Known<'_> {
             let next = slot.arrived.map_or(0, |arrived| if slot.again { arrived } else { arrived + 1 });
             for view in next.max(self.oldest[record])..self.views[record].len() {
                 for written in self.deliver(state, record, view) {
+                    if self.foul && self.field.kind == Kind::Employment {
+                        // The tenant takes the contact, and no companies today.
+                        moves.push(State { exists: true, ..state.clone() });
+                    }
                     if self.foul {
                         // The write counts, and nobody here knows.
                         let mut unknown = written.clone();
@@ -399,8 +404,8 @@ mod tests {
         }
     }
 
-    /// A story in words: `0=a` record 0 shows a, `0=` it shows nothing, `0-` it is deleted, `p=x` a person sets x, `erase`,
-    /// `|` all is settled, `storm` and `calm`.
+    /// A story in words: `0=a` record 0 shows a, `0=` it shows nothing, `0-` it is deleted, `p=x` a person sets x,
+    /// `erase`, `|` all is settled, `storm` and `calm`.
     fn events(story: &str) -> Vec<Event> {
         let text = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         let number = |text: &str| text.bytes().fold(7_u64, |sum, byte| sum * 31 + u64::from(byte));
