@@ -66,7 +66,14 @@ pub fn decide(wish: Wish, case: &Case) -> Result<Decision, String> {
     }
     if wish.revive {
         if !case.deleted {
-            return Err("its contact was not deleted in Propstreet: there is nothing to bring back".to_owned());
+            return Err(match reason {
+                Some(Reason::EmailHeldByDeleted) => {
+                    "the deleted contact is not its own: bring back the record that it stood for, or restore it in \
+                     Propstreet; this one is then tried again by itself"
+                }
+                _ => "its contact was not deleted in Propstreet: there is nothing to bring back",
+            }
+            .to_owned());
         }
         decision.revive = true;
     }

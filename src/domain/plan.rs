@@ -203,6 +203,8 @@ pub fn decide(
             Some((on, _)) if course.follows && has_contact(standing, course) => Step::Change(on.clone()),
             _ if matches!(standing, Standing::Settled { .. }) => ignored,
             Some((_, sent)) if *sent != now && has_contact(standing, course) => ignored,
+            // Never a second contact for who has one: what became of that, it says itself.
+            Some((on, _)) if holders.by_ref.is_none() && has_contact(standing, course) => Step::Change(on.clone()),
             _ => place(contact, holders, keyed),
         },
     }
@@ -434,10 +436,10 @@ quarantined, same                  | quarantined | CREATE        | quarantined |
 quarantined, same, was other       | quarantined | ignored       | quarantined | CHANGE S      | complain invalid_field | ignored
 quarantined, same, due, was other  | ignored     | ignored       | CHANGE S    | CHANGE S      | complain invalid_field | ignored
 quarantined, other, was other      | ignored     | ignored       | CHANGE S    | CHANGE S      | complain invalid_field | ignored
-quarantined, unmapped, was same    | CREATE      | CREATE        | CHANGE S    | CHANGE S      | complain invalid_field | ignored
+quarantined, unmapped, was same    | CHANGE S    | CHANGE S      | CHANGE S    | CHANGE S      | complain invalid_field | ignored
 deferred                           | CREATE      | CREATE        | CREATE      | CREATE        | complain invalid_field | complain invalid_field
 deferred, was other                | ignored     | ignored       | CHANGE S    | CHANGE S      | complain invalid_field | ignored
-deferred, due, was same            | CREATE      | CREATE        | CHANGE S    | CHANGE S      | complain invalid_field | ignored
+deferred, due, was same            | CHANGE S    | CHANGE S      | CHANGE S    | CHANGE S      | complain invalid_field | ignored
 deleted                            | deleted     | deleted       | deleted     | deleted       | deleted                | deleted
 moved                              | → hubspot:2 | → hubspot:2   | → hubspot:2 | → hubspot:2   | → hubspot:2            | → hubspot:2
 gone                               | gone        | gone          | gone        | gone          | gone                   | gone";

@@ -81,6 +81,7 @@ impl Ledger {
             ledger.pragma_update(None, "secure_delete", true)?;
             let forgotten = Forgotten { before, ..known(ledger, key)? };
             forgotten.keys.iter().try_for_each(|key| erase(ledger, &keyed, salt, key, at))?;
+            forgotten.keys.iter().try_for_each(|key| unname(ledger, key))?;
             for contact in &forgotten.contacts {
                 ledger.prepare_cached("DELETE FROM index_contacts WHERE id = ?1")?.execute([contact])?;
             }
@@ -132,6 +133,26 @@ fn erase(ledger: &Connection, keyed: &Keyed, salt: [u8; 16], key: &RefKey, at: T
     Ok(())
 }
 
+/// Empties the events of others that name a reference: beside which they were linked, for which they waited.
+fn unname(ledger: &Connection, key: &RefKey) -> Result<(), LedgerError> {
+    const NAMING: &str = "SELECT event, body FROM events WHERE instr(body, ?1) > 0";
+    const EMPTY: &str = "UPDATE events SET body = NULL WHERE event = ?1";
+    let name = key.to_string();
+    let goes_on = |next: Option<char>| next.is_some_and(|next| next.is_alphanumeric() || "-_:".contains(next));
+    let names = |body: &str| {
+        let mut places = body.match_indices(&name);
+        places.any(|(place, _)| {
+            !goes_on(body[..place].chars().next_back()) && !goes_on(body[place + name.len()..].chars().next())
+        })
+    };
+    let mut naming = ledger.prepare_cached(NAMING)?;
+    let naming = naming.query_map([&name], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
+    for (event, _) in naming.collect::<Result<Vec<_>, _>>()?.into_iter().filter(|(_, body)| names(body)) {
+        ledger.prepare_cached(EMPTY)?.execute([event])?;
+    }
+    Ok(())
+}
+
 /// By the ledger's own key too: ids are short, and a salt alone would let them be tried through.
 fn hash(keyed: &Keyed, salt: [u8; 16], key: &RefKey) -> [u8; 32] {
     let reference = keyed.field("reference", &key.to_string());
@@ -143,6 +164,24 @@ mod tests {
     use crate::domain::merge::Alias;
     use crate::ledger::settlements::Ending;
     use crate::ledger::stage::{at, contact, created, ended, key, opened, quarantined};
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_elses_history_names_who_is_forgotten() {
+        let (_folder, ledger) = opened().await;
+        ledger.settle(ended("1", created("c1"), 1)).await.unwrap();
+        for (id, named) in [("2", key("1")), ("3", key("12"))] {
+            let mut linked = created("c1");
+            if let Ending::Synced { note, .. } = &mut linked {
+                *note = format!("reference added beside {named}, x:9");
+            }
+            ledger.settle(ended(id, linked, 2)).await.unwrap();
+        }
+        ledger.forget(key("1"), [3; 16], at(5)).await.unwrap();
+        let told = async |id| ledger.events(key(id), 1).await.unwrap().remove(0).told;
+        assert_eq!(told("2").await, None);
+        assert!(told("3").await.is_some(), "that is somebody else");
+        assert_eq!(ledger.verify_chain().await.unwrap(), 3);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn nothing_of_a_person_is_left_but_a_mark_that_cannot_be_read() {

@@ -150,10 +150,32 @@ pub(in crate::ledger) fn put(ledger: &Connection, entry: &IndexEntry) -> Result<
         wake(ledger, &entry.indexed.id)?;
     }
     match (old.is_some_and(|old| old.indexed.deleted), entry.indexed.deleted) {
-        (_, true) => turn(ledger, entry, Turn::Deleted),
-        (true, false) => turn(ledger, entry, Turn::Restored),
-        (false, false) => Ok(()),
+        (_, true) => turn(ledger, entry, Turn::Deleted)?,
+        (true, false) => turn(ledger, entry, Turn::Restored)?,
+        (false, false) => {}
     }
+    if !entry.indexed.deleted && old.is_none_or(|old| old.indexed.refs != entry.indexed.refs) {
+        entry.indexed.refs.iter().try_for_each(|key| move_here(ledger, key, entry))?;
+    }
+    Ok(())
+}
+
+/// A reference whose contact was deleted stands on this one: a person has moved it, as by merging the two. It is adopted by
+/// its next reading, which need not wait until it changes.
+fn move_here(ledger: &Connection, key: &RefKey, entry: &IndexEntry) -> Result<(), LedgerError> {
+    const FIND: &str = "SELECT ref, last_changed FROM refs
+        WHERE namespace = ?1 AND id = ?2 AND state = 'deleted' AND propstreet_id <> ?3";
+    const ANEW: &str = "UPDATE refs SET state = 'unsettled', outcome = NULL, reason = NULL WHERE ref = ?1";
+    const AGAIN: &str = "INSERT OR IGNORE INTO revisits (ref, source, since, why)
+        SELECT ref, source, ?2, 'its reference stands on another contact' FROM refs WHERE ref = ?1";
+    let find = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+    let mut deleted = ledger.prepare_cached(FIND)?;
+    let deleted = deleted.query_row((&key.namespace, &key.id, &entry.indexed.id), find).optional()?;
+    if let Some((reference, last_changed)) = deleted {
+        ledger.prepare_cached(ANEW)?.execute([reference])?;
+        ledger.prepare_cached(AGAIN)?.execute((reference, instant(entry).map_or(last_changed, millis)))?;
+    }
+    Ok(())
 }
 
 fn store(ledger: &Connection, entry: &IndexEntry) -> Result<i64, LedgerError> {
@@ -280,6 +302,10 @@ fn turn(ledger: &Connection, entry: &IndexEntry, turn: Turn) -> Result<(), Ledge
         let propstreet_id = Some(entry.indexed.id.clone());
         let note = "seen in Propstreet's list".to_owned();
         events::append(ledger, reference, &key, Told { at, pass: None, what: what.to_owned(), propstreet_id, note })?;
+        let holder = holders(ledger, &key, None)?.by_ref.filter(|holder| !holder.deleted);
+        if let Some((_, elsewhere)) = holder.map(|holder| find(ledger, &holder.id)).transpose()?.flatten() {
+            move_here(ledger, &key, &elsewhere)?;
+        }
     }
     Ok(())
 }

@@ -81,7 +81,11 @@ impl Delivery<'_> {
     /// Its contact is gone, or has lost our reference: where that stands now is its place. A person who deleted the contact
     /// is respected, and nothing is ever created in its stead.
     async fn find_again(&mut self, contact: &str, is_there: bool) -> Result<Turn, Halt> {
-        match self.look_up().await? {
+        let found = match self.look_up().await? {
+            None => self.listed_elsewhere(contact).await?,
+            found => found,
+        };
+        match found {
             Some(seen) => self.found(seen, "its reference stands on another contact now").await,
             None if is_there => {
                 let detail = format!("contact {contact} carries its reference no longer: somebody took it off");
@@ -93,6 +97,16 @@ impl Delivery<'_> {
                 Ok(Turn::Done(Outcome::Skipped))
             }
         }
+    }
+
+    /// Where Propstreet's list shows our reference: a look-up may lag behind a move.
+    async fn listed_elsewhere(&self, contact: &str) -> Result<Option<Seen>, Halt> {
+        let engine = self.desk.engine;
+        engine.index.refresh(&engine.ledger, &*engine.destination, self.desk.patience).await?;
+        let holder = self.view().await?.holders.by_ref.filter(|holder| holder.id != contact && !holder.deleted);
+        let Some(holder) = holder else { return Ok(None) };
+        let seen = self.ask(|d| d.engine.destination.read(&self.key, &holder.id)).await?;
+        Ok(seen.filter(|seen| self.carries_ours(seen)))
     }
 
     /// Brings the fields of a contact that carries our reference in line with the record, where contacts follow. One that

@@ -18,6 +18,7 @@ impl Delivery<'_> {
             return Err(Halt::Quarantine(Complaint::new(Reason::Rejected, detail)));
         }
         let contact = self.contact()?.clone();
+        self.let_sibling_go_first().await?;
         let employer = self.first_employer().await?;
         self.announce(IntentKind::Create, None).await?;
         let (key, employer) = (self.idempotency_key(&contact, employer.as_deref()), employer.as_deref());
@@ -36,7 +37,8 @@ impl Delivery<'_> {
     /// The same for the same ref and content as it is sent, so that a repeat after a crash repeats the key.
     fn idempotency_key(&self, contact: &Contact, employer: Option<&str>) -> String {
         let Fingerprint(content) = Fingerprint::of(contact);
-        let content = [&content[..], employer.unwrap_or_default().as_bytes()].concat();
+        let replayed = self.memory.replayed.as_deref().unwrap_or_default();
+        let content = [&content[..], employer.unwrap_or_default().as_bytes(), replayed.as_bytes()].concat();
         let namespace = Uuid::new_v5(&Uuid::NAMESPACE_URL, self.key.to_string().as_bytes());
         Uuid::new_v5(&namespace, &content).to_string()
     }

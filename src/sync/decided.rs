@@ -54,8 +54,8 @@ impl Delivery<'_> {
     async fn detach(&mut self, contact: &str) -> Result<Turn, Halt> {
         for round in 1..=MAX_MERGES {
             let seen = self.ask(|d| d.engine.destination.read(&self.key, contact)).await?;
-            let Some(seen) = seen.filter(|seen| !seen.deleted && self.carries_ours(seen)) else {
-                return self.has_left(contact, None).await;
+            let Some(seen) = seen.as_ref().filter(|seen| !seen.deleted && self.carries_ours(seen)) else {
+                return self.has_left(contact, seen.as_ref()).await;
             };
             let rules = &self.desk.engine.rules;
             let others = seen.refs.iter().filter(|reference| rules.key_of(reference) != self.key).cloned().collect();
@@ -83,12 +83,20 @@ impl Delivery<'_> {
         Err(Halt::Defer(Wait::Contended, format!("contact {contact} kept changing while our reference was taken off")))
     }
 
+    /// The index hears of it at once: it would lead the record back to the contact.
     async fn has_left(&self, contact: &str, seen: Option<&Seen>) -> Result<Turn, Halt> {
         let engine = self.desk.engine;
+        if seen.is_none() {
+            engine.ledger.unlist(contact.to_owned()).await?;
+        }
         let shown = seen.map(|seen| index::entry(seen, &engine.rules, engine.ledger.keyed()));
         let (pass, key) = (self.desk.pass, self.key.clone());
         engine.ledger.detached(pass, key, contact.to_owned(), shown, self.desk.now()).await?;
         Ok(Turn::Again)
+    }
+
+    pub(super) async fn is_to_come_back(&self) -> Result<bool, Halt> {
+        Ok(self.desk.revive || self.desk.engine.ledger.decision(self.key.clone()).await?.revive)
     }
 
     /// Brings the contact that carries our reference back, by Propstreet's upsert. Where a deleted contact lets go of its
@@ -116,6 +124,7 @@ impl Delivery<'_> {
                 Err(Halt::Quarantine(Complaint::new(Reason::Rejected, refusal.detail)))
             }
             Sent::Answered(CreateAnswer::Accepted(_)) | Sent::Lost(_) => {
+                self.memory.unanswered = true;
                 self.memory.may_be_ours = true;
                 if let Some(seen) = self.look_up().await?.filter(|seen| !seen.deleted) {
                     return self.settle_seen(Outcome::Updated, &seen, "brought back; the answer was lost").await;

@@ -127,6 +127,8 @@ pub(super) struct Memory {
     pub(super) email_refused: Option<String>,
     /// Why a contact that exists keeps the address it has, if the new one is another's.
     pub(super) address_left: Option<String>,
+    /// A contact by which a create was answered, as it was once: our reference is not on it any more.
+    pub(super) replayed: Option<String>,
     pub(super) lost_answers: u32,
     pub(super) races: u32,
     /// A create was refused for the employment that came with it.
@@ -305,6 +307,8 @@ impl Delivery<'_> {
         self.memory.sent = create.map(|intent| intent.fingerprint);
         self.memory.recent = intent.as_ref().is_some_and(|intent| self.desk.now() - intent.at < LAG);
         match self.look_up().await? {
+            // It was announced to bring this contact back, and did not.
+            Some(seen) if seen.deleted && self.is_to_come_back().await? => Ok(Turn::Again),
             Some(seen) => {
                 // On the very contact it was to be added to, our reference is ours.
                 let added = intent.is_some_and(|intent| intent.target.as_ref() == Some(&seen.id));
@@ -327,7 +331,11 @@ impl Delivery<'_> {
     /// Propstreet has the ref on a contact whose hashes differ: what it shows in clear decides.
     async fn compare(&mut self, id: &str) -> Result<Turn, Halt> {
         match self.ask(|d| d.engine.destination.read(&self.key, id)).await? {
-            Some(seen) => self.found(seen, "Propstreet already had this reference").await,
+            Some(seen) if seen.deleted || self.carries_ours(&seen) => {
+                self.found(seen, "Propstreet already had this reference").await
+            }
+            // Somebody has taken it off since the index was read.
+            Some(_) => self.look_again().await,
             None => self.missing(id).await,
         }
     }

@@ -21,9 +21,10 @@ impl Delivery<'_> {
         }
         match answer {
             Sent::Answered(CreateAnswer::Accepted(seen)) if self.carries_ours(&seen) => {
-                // Of a contact that was there already, the answer shows what it was and not what was sent.
-                let known = self.follows() && self.desk.engine.ledger.index_entry(seen.id.clone()).await?.is_some();
-                self.keep(if known { Outcome::Adopted } else { Outcome::Created }, *seen, "created").await
+                match self.desk.engine.ledger.index_entry(seen.id.clone()).await? {
+                    Some(_) => self.was_there(&seen.id).await,
+                    None => self.keep(Outcome::Created, *seen, "created").await,
+                }
             }
             Sent::Answered(CreateAnswer::Accepted(_)) => self.without_our_reference().await,
             Sent::Answered(CreateAnswer::Conflict(conflict)) => self.question(conflict.race, conflict.detail).await,
@@ -44,6 +45,18 @@ impl Delivery<'_> {
                 Err(Halt::Quarantine(Complaint::new(Reason::Rejected, refusal.detail)))
             }
             Sent::Lost(cause) => self.lost_answer(cause).await,
+        }
+    }
+
+    /// Accepted, as a contact that was there before. The answer may be one that was kept for our idempotency key, of a time
+    /// when it still carried our reference: then the create is sent under another key.
+    async fn was_there(&mut self, id: &str) -> Result<Turn, Halt> {
+        match self.ask(|d| d.engine.destination.read(&self.key, id)).await? {
+            Some(seen) if self.carries_ours(&seen) => self.found(seen, "created: the contact was there already").await,
+            _ => {
+                self.memory.replayed = Some(id.to_owned());
+                Ok(Turn::Again)
+            }
         }
     }
 
@@ -92,15 +105,22 @@ impl Delivery<'_> {
         if self.memory.recent {
             return self.outwait_lag(detail).await;
         }
-        // Two that wait for each other would wait for ever: after a few tries, neither does.
-        if let Some(email) = self.email
-            && self.memory.failed < UNKNOWN_TRIES
-            && let Some(sibling) = self.desk.engine.ledger.open_intent_with_email(email, self.key.clone()).await?
-        {
-            return Err(Halt::Defer(Wait::EmailTaken, format!("{sibling} has the same address and is being written")));
-        }
+        self.let_sibling_go_first().await?;
         self.memory.questioned = Some(detail);
         self.look_again().await
+    }
+
+    /// Another record with our address may have become a contact that nothing shows yet. Propstreet cannot be left to refuse
+    /// the second: no page says that it takes `A@x` and `a@x` for one. Two that wait for each other would wait for ever:
+    /// after a few tries, neither does.
+    pub(super) async fn let_sibling_go_first(&self) -> Result<(), Halt> {
+        let Some(email) = self.email.filter(|_| self.memory.failed < UNKNOWN_TRIES) else { return Ok(()) };
+        match self.desk.engine.ledger.open_intent_with_email(email, self.key.clone()).await? {
+            Some(sibling) => {
+                Err(Halt::Defer(Wait::EmailTaken, format!("{sibling} has the same address and is being written")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Our own write may have landed without being shown yet: look again for up to two minutes.

@@ -18,7 +18,7 @@ fn empty_firm(seed: u64) -> Firm {
     Firm::new(seed, |settings| settings.contacts = 0)
 }
 
-async fn resync(parts: &Parts, name: &str, chosen: Chosen, revive: bool) -> SourceReport {
+pub async fn resync(parts: &Parts, name: &str, chosen: Chosen, revive: bool) -> SourceReport {
     let source = parts.sources.iter().find(|source| source.name == name).expect("a source");
     let report = parts.engine.resync(source, chosen, revive, WAIT, &Silent).await;
     assert!(report.complete && report.counts.balanced(), "{report:?}");
@@ -26,7 +26,7 @@ async fn resync(parts: &Parts, name: &str, chosen: Chosen, revive: bool) -> Sour
 }
 
 /// Decides about one record and delivers it, as the command does. `Err` where the wish does not fit.
-async fn resolve(firm: &Firm, reference: &ExternalRef, wish: Wish) -> Result<String, String> {
+pub async fn resolve(firm: &Firm, reference: &ExternalRef, wish: Wish) -> Result<String, String> {
     let parts = firm.start().await;
     let decided = parts.engine.resolve(&firm.key(reference), wish).await.expect("a ledger");
     if decided.is_ok() {
@@ -37,10 +37,10 @@ async fn resolve(firm: &Firm, reference: &ExternalRef, wish: Wish) -> Result<Str
     Ok(firm.ending(reference).await)
 }
 
-const DETACH: Wish = Wish { detach: true, link: false, without_email: false, revive: false };
+pub const DETACH: Wish = Wish { detach: true, link: false, without_email: false, revive: false };
 const LINK: Wish = Wish { detach: false, link: true, without_email: false, revive: false };
 const WITHOUT: Wish = Wish { detach: false, link: false, without_email: true, revive: false };
-const REVIVE: Wish = Wish { detach: false, link: false, without_email: false, revive: true };
+pub const REVIVE: Wish = Wish { detach: false, link: false, without_email: false, revive: true };
 
 #[test]
 fn a_resync_reads_whom_it_is_told_to_and_moves_no_cursor() {
@@ -234,5 +234,26 @@ fn who_is_forgotten_is_not_created_again_and_nothing_is_written_of_them() {
         assert_eq!(firm.contacts().len(), 1);
         assert!(parts.engine.ledger.verify_chain().await.is_ok());
         parts.close().await;
+    });
+}
+
+#[test]
+fn who_waits_for_the_address_of_a_deleted_contact_joins_it_once_it_is_brought_back() {
+    in_virtual_time(async {
+        let firm = empty_firm(39);
+        let anna = person("Anna", "Berg", "anna@berg.example");
+        let one = firm.sandbox.plant(Crm::HubSpot, &anna);
+        firm.sync().await;
+        firm.sandbox.propstreet.delete(firm.contacts()[0].id);
+        let other = firm.sandbox.plant(Crm::Pipedrive, &anna);
+        firm.wait(Duration::from_secs(3600)).await;
+        firm.sync().await;
+        assert_eq!(firm.ending(&other).await, "quarantined: email_held_by_deleted");
+        let misfit = resolve(&firm, &other, REVIVE).await.expect_err("it is not its own");
+        assert!(misfit.contains("bring back the record that it stood for"), "{misfit}");
+        assert_eq!(resolve(&firm, &one, REVIVE).await.expect("it fits"), "updated");
+        firm.wait(Duration::from_secs(3600)).await;
+        firm.sync().await;
+        assert_eq!((firm.ending(&other).await.as_str(), firm.contacts().len()), ("linked", 1));
     });
 }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use propsync::sandbox::propstreet::knobs::Knobs;
 use propsync::sandbox::upstream::Crm;
 
+use crate::scenarios::answers::{firm_with, one_anna};
 use crate::support::{Firm, held, in_virtual_time, person};
 
 fn empty_firm(seed: u64) -> Firm {
@@ -222,5 +224,40 @@ fn a_conflict_is_tried_again_when_its_blocker_changes() {
         firm.wait(Duration::from_secs(600)).await;
         firm.sync().await;
         assert!(firm.ending(&reference).await.starts_with("created"), "{}", firm.ending(&reference).await);
+    });
+}
+
+#[test]
+fn a_contact_that_a_person_merged_into_another_is_found_there() {
+    in_virtual_time(async {
+        for (moved_first, on_change) in [(true, "ignore"), (false, "ignore"), (true, "update"), (false, "update")] {
+            let mut firm = firm_with(Knobs::default());
+            firm.extra.insert("hubspot", format!("on_change = \"{on_change}\""));
+            let anna = one_anna(&firm);
+            let kept = firm.sandbox.propstreet.plant(held(&person("Anna", "Berg", "a.berg@work.example"), &[]));
+            firm.sync().await;
+            let merged = firm.sandbox.propstreet.find(&anna.namespace, &anna.id)[0].id;
+            firm.wait(Duration::from_secs(3600)).await;
+            let moves = || {
+                firm.sandbox.propstreet.edit(merged, |contact| contact.refs.clear());
+                firm.sandbox.propstreet.edit(kept, |contact| contact.refs.push(anna.clone()));
+            };
+            if moved_first {
+                moves();
+            }
+            firm.sandbox.propstreet.delete(merged);
+            if !moved_first {
+                firm.sync().await;
+                assert_eq!(firm.ending(&anna).await, "skipped: deleted_in_propstreet");
+                moves();
+            }
+            for _ in 0..2 {
+                firm.wait(Duration::from_secs(3600)).await;
+                firm.sync().await;
+            }
+            let row = firm.row(&anna).await.expect("a row");
+            assert_eq!((row.propstreet_id, firm.contacts().len()), (Some(kept.to_string()), 1), "{moved_first}");
+            assert_eq!(firm.ending(&anna).await, "adopted", "{moved_first} {on_change}");
+        }
     });
 }

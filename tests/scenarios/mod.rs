@@ -12,6 +12,7 @@ mod employers;
 mod filter;
 mod guards;
 mod hand;
+mod hand_lost;
 mod hubspot;
 mod hubspot_day;
 mod hubspot_org;
