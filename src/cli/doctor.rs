@@ -9,7 +9,7 @@ use futures_util::future::{BoxFuture, join_all};
 use rustix::fs::{Access, access, statvfs};
 use serde::Serialize;
 
-use crate::assembly::{self, Sockets, Upstreams};
+use crate::assembly::{self, Sockets, Upstreams, ref_rules};
 use crate::cli::Global;
 use crate::cli::envelope::{Failure, Report, data};
 use crate::cli::exit::Exit;
@@ -21,10 +21,11 @@ use crate::config::tree::Config;
 use crate::domain::Timestamp;
 use crate::domain::failure::Trouble;
 use crate::domain::finding::Weight;
+use crate::domain::identity::{ExternalRef, RefKey};
 use crate::domain::record::Window;
 use crate::ledger::Ledger;
 use crate::ledger::error::LedgerError;
-use crate::sync::engine::Source;
+use crate::sync::engine::{Companies, Source};
 use crate::sync::report::Stop;
 
 /// The arguments of `doctor`.
@@ -174,7 +175,7 @@ async fn ledger(path: &Path, now: Timestamp) -> (Vec<Check>, Option<Ledger>) {
 async fn held_by(ledger: &Ledger, path: &Path, now: Timestamp) -> Check {
     match ledger.summary(now).await {
         Ok(summary) => {
-            let settled = summary.sources.values().map(|source| source.settled).sum();
+            let settled = summary.sources.values().map(|source| source.settled + source.waiting_in_propstreet).sum();
             Check::ok("ledger", format!("{} can be read: {} in Propstreet", path.display(), counted(settled, "record")))
         }
         Err(error) => Check::failed("ledger", &Failure::from(&error)),
@@ -218,7 +219,12 @@ async fn upstreams(config: &Config, ledger: Option<&Ledger>, clock: &Clock, dice
         let subject = "propstreet";
         let (mut checks, is) = (Vec::new(), propstreet.binding());
         match patiently(propstreet.recovered(UNTIL_IT_ANSWERS)).await {
-            Ok(()) => checks.push(Check::ok(subject, format!("answers, and takes the login: {is}"))),
+            Ok(()) => {
+                checks.push(Check::ok(subject, format!("answers, and takes the login: {is}")));
+                if let Some((subject, reference)) = nobodys_company(config) {
+                    checks.extend(companies(patiently(propstreet.find_company(&subject, &reference)).await.err()));
+                }
+            }
             Err(trouble) => checks.push(Check::failed(subject, &Failure::from(&trouble))),
         }
         checks.extend(bound(ledger, subject, subject.to_owned(), is).await);
@@ -236,6 +242,21 @@ async fn upstreams(config: &Config, ledger: Option<&Ledger>, clock: &Clock, dice
     let (mut checks, crms) = futures_util::join!(tenant, crms);
     checks.extend(crms.into_iter().flatten());
     checks
+}
+
+/// A company that nobody has, to ask for where a source links employers: what Propstreet answers says whether it may be asked.
+fn nobodys_company(config: &Config) -> Option<(RefKey, ExternalRef)> {
+    let source = config.sources.iter().find(|source| source.companies == Companies::Link)?;
+    let reference = ExternalRef { namespace: source.namespace.clone(), id: "propsync-doctor".to_owned() };
+    Some((ref_rules(config).key(&reference.namespace, &reference.id), reference))
+}
+
+/// That Propstreet refuses calls on companies, if it does.
+fn companies(trouble: Option<Trouble>) -> Option<Check> {
+    let Some(Trouble::Forbidden(why)) = trouble else { return None };
+    let what = format!("refuses calls on companies ({why}): contacts go on without their employers");
+    let remedy = "give Propstreet's client the right to companies and links, or set companies = \"off\"";
+    Some(Check::note("propstreet", what, remedy))
 }
 
 /// What a source says of itself; the first trouble ends it, because what follows would only repeat it.

@@ -1,6 +1,6 @@
 //! `propsync explain`: the one answer to "why is this person (not) in Propstreet?", from the ledger alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use serde::Serialize;
@@ -23,6 +23,7 @@ use crate::ledger::events::{Event, Told};
 use crate::ledger::gone::Gone;
 use crate::ledger::rows::{Row, View};
 use crate::ledger::write_backs::WriteBackRow;
+use crate::sync::engine::Companies;
 
 /// The arguments of `explain`.
 #[derive(Debug, Args)]
@@ -89,6 +90,8 @@ pub struct Answer {
     pub remedy: Option<String>,
     /// When it will be tried again by itself.
     pub next_try: Option<Timestamp>,
+    /// Why its employer is not in Propstreet yet, where that is owed.
+    pub employer: Option<String>,
     /// How Propstreet's id stands that is owed to the CRM's field, where it is.
     pub write_back: Option<WriteBackRow>,
     /// What was decided so far, oldest first.
@@ -119,8 +122,8 @@ async fn explain(global: &Global, subject: &Subject) -> Result<ExplainReport, Fa
     let config = global.configured_without_secrets()?;
     let ledger = Ledger::open_for_reading(&config.ledger).await.map_err(|error| Failure::from(&error))?;
     let rules = ref_rules(&config);
-    let filters = Filters::of(&config);
-    let report = find(&ledger, &rules, subject, &filters, Clock::system().now()).await;
+    let policies = Policies::of(&config);
+    let report = find(&ledger, &rules, subject, &policies, Clock::system().now()).await;
     let report = report.map_err(|error| Failure::from(&error));
     ledger.close().await;
     report
@@ -130,7 +133,7 @@ async fn find(
     ledger: &Ledger,
     rules: &RefRules,
     subject: &Subject,
-    filters: &Filters,
+    policies: &Policies,
     now: Timestamp,
 ) -> Result<ExplainReport, LedgerError> {
     let keys = match subject {
@@ -152,12 +155,16 @@ async fn find(
         let events = ledger.events(key.clone(), EVENTS).await?;
         let write_back = ledger.write_back(key.clone()).await?;
         let out = row.as_ref().filter(|row| row.is_kept_out());
-        let filter = out.and_then(|row| Some((row, filters.0.get(&row.source)?.as_str())));
+        let filter = out.and_then(|row| Some((row, policies.by_source.get(&row.source)?.as_str())));
         let kept_out = match filter {
             Some((row, filter)) => Some(kept_out(row, filter, ledger.judged_before(key.clone()).await?)),
             None => None,
         };
-        let mut answer = Answer { write_back, ..Answer::of(&key, row, holders.by_ref, events) };
+        let employer = match row.as_ref().is_some_and(|row| policies.linking.contains(&row.source)) {
+            true => ledger.employer_waits(key.clone()).await?,
+            false => None,
+        };
+        let mut answer = Answer { write_back, employer, ..Answer::of(&key, row, holders.by_ref, events) };
         answer.verdict = kept_out.unwrap_or(answer.verdict);
         if last != key {
             let survivor = ledger.view(last.clone(), None, now).await?.row;
@@ -169,14 +176,23 @@ async fn find(
     Ok(ExplainReport { records })
 }
 
-/// The filter of each source that has one, as it is written.
+/// What sources decide, as far as an answer depends on it.
 #[derive(Debug, Default)]
-struct Filters(BTreeMap<String, String>);
+struct Policies {
+    /// The filter of each source that has one, as it is written.
+    by_source: BTreeMap<String, String>,
+    /// The sources that link employers.
+    linking: BTreeSet<String>,
+}
 
-impl Filters {
+impl Policies {
     fn of(config: &Config) -> Self {
         let of_source = |source: &SourceConfig| Some((source.name.clone(), source.mapper.filter()?.to_owned()));
-        Self(config.sources.iter().filter_map(of_source).collect())
+        let linking = config.sources.iter().filter(|source| source.companies == Companies::Link);
+        Self {
+            by_source: config.sources.iter().filter_map(of_source).collect(),
+            linking: linking.map(|source| source.name.clone()).collect(),
+        }
     }
 }
 
@@ -240,10 +256,17 @@ impl Answer {
             outcome: row.outcome.map(|outcome| outcome.as_str().to_owned()),
             detail: complaint.as_ref().map(|complaint| complaint.detail.clone()).or(row.first_cause),
             whose: complaint.as_ref().map(|complaint| complaint.reason.whose().to_owned()),
-            remedy: complaint.map(|complaint| complaint.reason.remedy().to_owned()),
+            remedy: match (complaint, &row.standing) {
+                (Some(complaint), _) => Some(complaint.reason.remedy_of(key, row.sent.is_some())),
+                (None, Standing::Deleted) => {
+                    Some(format!("to bring it back: propsync quarantine resolve {key} --revive"))
+                }
+                (None, _) => None,
+            },
             reason: row.reason,
             propstreet_id: row.propstreet_id,
             next_try: row.next_try,
+            employer: None,
             write_back: None,
             events: events.into_iter().rev().filter_map(Happening::of).collect(),
         }
@@ -265,6 +288,7 @@ impl Answer {
             whose: None,
             remedy: None,
             next_try: None,
+            employer: None,
             write_back: None,
             events: Vec::new(),
         }
@@ -288,6 +312,7 @@ impl Answer {
         if let Some(remedy) = &self.remedy {
             lines.push(format!("    fix: {remedy}"));
         }
+        lines.extend(self.employer.iter().map(|why| format!("    employer: not in Propstreet yet: {why}")));
         lines.extend(self.write_back.iter().flat_map(owed));
         lines.join("\n")
     }
@@ -397,12 +422,16 @@ mod tests {
             ledger.settle(settlement).await.expect("settled");
         }
         let asked = Subject::Reference { namespace: "HubSpot".to_owned(), id: "1".to_owned() };
-        let report = find(&ledger, &RefRules::default(), &asked, &Filters::default(), at).await.expect("an answer");
+        let report = find(&ledger, &RefRules::default(), &asked, &Policies::default(), at).await.expect("an answer");
         assert_snapshot!(report.records[0].text(), @"
         hubspot:1: merged into hubspot:3; that one is deleted in Propstreet by someone, and that is respected
             2027-01-15T08:00:00Z  skipped: merged_into:hubspot:2
             why: merged_into:hubspot:2
         ");
+        let asked = Subject::Reference { namespace: "hubspot".to_owned(), id: "3".to_owned() };
+        let report = find(&ledger, &RefRules::default(), &asked, &Policies::default(), at).await.expect("an answer");
+        let remedy = report.records[0].remedy.as_deref();
+        assert_eq!(remedy, Some("to bring it back: propsync quarantine resolve hubspot:3 --revive"));
     }
 
     #[tokio::test(start_paused = true)]
@@ -417,9 +446,10 @@ mod tests {
         let settlement = Settlement { pass, source, key, email: None, modified: None, ending, index: None, at };
         ledger.settle(settlement).await.expect("settled");
         let asked = Subject::Reference { namespace: "hubspot".to_owned(), id: "1".to_owned() };
-        let filters = Filters([("crm".to_owned(), "not hs_email_optout".to_owned())].into());
+        let by_source = [("crm".to_owned(), "not hs_email_optout".to_owned())].into();
+        let policies = Policies { by_source, ..Policies::default() };
         let verdict = async || {
-            let report = find(&ledger, &RefRules::default(), &asked, &filters, at).await.expect("an answer");
+            let report = find(&ledger, &RefRules::default(), &asked, &policies, at).await.expect("an answer");
             report.records[0].verdict.clone()
         };
         assert_eq!(verdict().await, "not in Propstreet: kept out by the filter of crm: `not hs_email_optout`");
@@ -449,8 +479,9 @@ mod tests {
             reason: Some(Reason::EmailTaken.code().to_owned()),
             detail: Some("contact 8812 has the address, under another name".to_owned()),
             whose: Some(Reason::EmailTaken.whose().to_owned()),
-            remedy: Some(Reason::EmailTaken.remedy().to_owned()),
+            remedy: Some(Reason::EmailTaken.remedy_of(&RefKey::from_parts("hubspot", "12345"), false)),
             next_try: Some(at(86_400)),
+            employer: None,
             write_back: None,
             events: vec![Happening { at: at(0), what: "quarantined: email_taken".to_owned() }],
         };
@@ -460,7 +491,7 @@ mod tests {
             why: email_taken: contact 8812 has the address, under another name
             whose: nobody's: it needs a decision
             until it is mended, tried again by itself at 2027-01-16T08:00:00Z
-            fix: compare both people; the same: propsync quarantine resolve NS:ID --link; another: give one of them another address, or resolve with --create-without-email
+            fix: compare both people; the same: propsync quarantine resolve hubspot:12345 --link; another: give one of them another address, or resolve with --create-without-email
         ");
         let written = |refused: Option<&str>, next_try| WriteBackRow { refused: refused.map(str::to_owned), next_try };
         let refused = written(Some("closed records stay as they are"), Some(at(86_400)));

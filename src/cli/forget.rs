@@ -56,6 +56,13 @@ async fn forget(global: &Global, arguments: &Forget) -> Result<Report, Failure> 
         return Err(Failure::from(&crate::ledger::error::LedgerError::NotThere(config.ledger)));
     }
     let key = arguments.reference.key(&config);
+    let ledger = Ledger::open_for_reading(&config.ledger).await.map_err(|error| Failure::from(&error))?;
+    let held = ledger.to_forget(key.clone()).await.map_err(|error| Failure::from(&error));
+    ledger.close().await;
+    // A namespace that was mistyped would leave everything where it is.
+    if !held?.known {
+        arguments.reference.source(&config)?;
+    }
     confirmed(global, arguments, &key.to_string())?;
     let ledger = Ledger::open(&config.ledger, clock.now()).await.map_err(|error| Failure::from(&error))?;
     let mut salt = [0; 16];
@@ -85,11 +92,13 @@ fn confirmed(global: &Global, arguments: &Forget, key: &str) -> Result<(), Failu
 }
 
 fn answer(forgotten: Forgotten, backups: Vec<PathBuf>) -> Report {
-    let Forgotten { keys, contacts, before } = forgotten;
+    let Forgotten { keys, contacts, before, known } = forgotten;
     let names: Vec<String> = keys.iter().map(ToString::to_string).collect();
-    let summary = match before {
-        true => format!("{} was forgotten before", names.join(", ")),
-        false => format!("{} is forgotten, and will not be created again", names.join(", ")),
+    let who = names.join(", ");
+    let summary = match (before, known) {
+        (true, _) => format!("{who} was forgotten before"),
+        (false, true) => format!("{who} is forgotten, and will not be created again"),
+        (false, false) => format!("the ledger held nothing about {who}; it will not be created"),
     };
     let mut lines = vec![summary.clone()];
     lines.extend(contacts.iter().map(|id| format!("    delete in Propstreet by hand: contact {id}")));

@@ -239,6 +239,49 @@ mod tests {
     }
 
     #[test]
+    fn every_example_is_a_command_line() {
+        fn examples(command: &clap::Command, found: &mut Vec<String>) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let lines = help.lines().filter_map(|line| line.strip_prefix("  propsync "));
+            // What is said of an example stands behind it, after a gap.
+            found.extend(lines.filter_map(|line| line.split("  ").next()).map(str::to_owned));
+            command.get_subcommands().for_each(|command| examples(command, found));
+        }
+        let mut found = Vec::new();
+        examples(&Cli::command(), &mut found);
+        for line in found {
+            let words = std::iter::once("propsync").chain(line.split_whitespace());
+            assert!(Cli::try_parse_from(words).is_ok(), "propsync {line}");
+        }
+    }
+
+    #[test]
+    fn what_is_to_be_done_is_said_and_said_once() {
+        for line in [
+            "resync hubspot",
+            "resync hubspot --all --id 1",
+            "resync hubspot --until 2h --all",
+            "resync hubspot --revive",
+            "quarantine retry",
+            "quarantine retry --max-wait 3s",
+            "quarantine retry hubspot:1 --all",
+            "quarantine resolve hubspot:1",
+            "quarantine resolve hubspot:1 --max-wait 3s",
+            "quarantine resolve hubspot:1 --link --detach",
+            "quarantine resolve hubspot:1 --undo --link",
+        ] {
+            let words = std::iter::once("propsync").chain(line.split_whitespace());
+            assert!(Cli::try_parse_from(words).is_err(), "propsync {line}");
+        }
+        for line in
+            ["resync hubspot --since 2h --until 1h --revive --max-wait 3s", "quarantine retry --all --max-wait 3s"]
+        {
+            let words = std::iter::once("propsync").chain(line.split_whitespace());
+            assert!(Cli::try_parse_from(words).is_ok(), "propsync {line}");
+        }
+    }
+
+    #[test]
     fn global_flags_stand_anywhere() {
         let cli = Cli::try_parse_from(["propsync", "sync", "hubspot", "--json", "-vv"]).expect("a command");
         assert!(cli.global.json);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
 
 use crate::assembly::{Sockets, assemble};
@@ -12,6 +12,7 @@ use crate::cli::exit::Exit;
 use crate::cli::explain::second;
 use crate::cli::print::counted;
 use crate::cli::reference::Reference;
+use crate::cli::sync::Sync;
 use crate::cli::{Global, resync, wait};
 use crate::clock::{Clock, Dice};
 use crate::config::tree::Config;
@@ -68,7 +69,8 @@ Examples:
   propsync quarantine retry hubspot:12345
   propsync quarantine retry --reason rejected
   propsync quarantine retry --all")]
-#[group(id = "which", required = true, multiple = false)]
+#[command(group = ArgGroup::new("which").required(true).multiple(false))]
+#[group(skip)]
 pub struct Retry {
     /// The records
     #[arg(value_name = "NS:ID", group = "which")]
@@ -94,7 +96,8 @@ Examples:
   propsync quarantine resolve hubspot:12345 --detach --create-without-email
   propsync quarantine resolve hubspot:12345 --revive                 bring back what was deleted in Propstreet
   propsync quarantine resolve hubspot:12345 --undo                   take back what was decided")]
-#[group(id = "verdict", required = true, multiple = true)]
+#[command(group = ArgGroup::new("verdict").required(true).multiple(true))]
+#[group(skip)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Resolve {
     /// The record
@@ -136,7 +139,7 @@ struct Line {
     /// The contact in Propstreet that stands in the way.
     blocker: Option<String>,
     whose: &'static str,
-    remedy: &'static str,
+    remedy: String,
     next_try: Option<Timestamp>,
 }
 
@@ -151,7 +154,7 @@ impl Line {
             since: row.since,
             blocker: row.complaint.blocker.clone(),
             whose: reason.whose(),
-            remedy: reason.remedy(),
+            remedy: reason.remedy_of(&row.key, row.propstreet_id.is_some()),
             next_try: row.next_try,
         }
     }
@@ -184,6 +187,9 @@ async fn rows(config: &Config, source: Option<String>) -> Result<Vec<QuarantineR
 
 async fn list(global: &Global, arguments: &List) -> Result<Report, Failure> {
     let config = global.configured_without_secrets()?;
+    if let Some(source) = &arguments.source {
+        Sync { sources: vec![source.clone()], max_wait: Duration::ZERO }.chosen(&config)?;
+    }
     let rows = rows(&config, arguments.source.clone()).await?;
     let meant = |row: &&QuarantineRow| arguments.reason.is_none_or(|reason| reason == row.complaint.reason);
     let lines: Vec<Line> = rows.iter().filter(meant).map(Line::of).collect();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta};
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use crate::assembly::{Sockets, assemble};
 use crate::cli::envelope::{Failure, Report};
@@ -24,7 +24,8 @@ Examples:
   propsync resync pipedrive --since 2026-11-01T00:00:00+01:00 --until 2026-11-02T00:00:00+01:00
   propsync resync hubspot --all
   propsync resync hubspot --id 12345 --revive   bring back what was deleted in Propstreet")]
-#[group(id = "chosen", required = true, multiple = false)]
+#[command(group = ArgGroup::new("chosen").required(true).multiple(false))]
+#[group(skip)]
 pub struct Resync {
     /// The source, by name
     #[arg(value_name = "SOURCE")]
@@ -36,7 +37,7 @@ pub struct Resync {
     #[arg(long, value_name = "T", group = "chosen", value_parser = When::parse)]
     pub since: Option<When>,
     /// Records modified before this time
-    #[arg(long, value_name = "T", requires = "since", value_parser = When::parse)]
+    #[arg(long, value_name = "T", requires = "since", conflicts_with_all = ["id", "all"], value_parser = When::parse)]
     pub until: Option<When>,
     /// Everyone
     #[arg(long, group = "chosen")]

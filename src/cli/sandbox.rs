@@ -116,6 +116,15 @@ pub(in crate::cli) fn write_config(folder: &Path, served: &Served) -> io::Result
     Ok(file)
 }
 
+/// What every source may decide otherwise.
+const CHOICES: &str = "\
+# on_change = \"update\"
+# clear_empty = true
+# companies = \"link\"
+# on_filtered = \"tag\"
+# on_delete = \"tag\"
+";
+
 fn config(folder: &Path, served: &Served) -> String {
     format!(
         r#"# A configuration for the look-alikes. Their people's phones are Swedish where no country code says otherwise.
@@ -133,7 +142,9 @@ base_url = "{salesforce}"
 auth = {{ kind = "client_credentials", client_id = "{sid}", client_secret = "{ssecret}" }}
 first_run = "backfill"
 region = "SE"
-
+# write_back = {{ field = "Propstreet_Contact_Id__c" }}
+# filter = "not HasOptedOutOfEmail"
+{choices}
 [sources.hubspot]
 kind = "hubspot"
 base_url = "{hubspot}"
@@ -142,8 +153,8 @@ auth = {{ kind = "token", token = "{htoken}" }}
 first_run = "backfill"
 region = "SE"
 # write_back = {{ field = "propstreet_contact_id" }}
-# on_delete = "tag"
-
+# filter = "not hs_email_optout or hs_email_optout == 'false'"
+{choices}
 [sources.pipedrive]
 kind = "pipedrive"
 base_url = "{pipedrive}"
@@ -152,8 +163,8 @@ auth = {{ kind = "api_token", token = "{pdtoken}" }}
 first_run = "backfill"
 region = "SE"
 # write_back = {{ field = "{pdfield}" }}
-# on_delete = "tag"
-"#,
+# filter = "'Do not contact' not in (labels or [])"
+{choices}"#,
         propstreet = served.propstreet,
         pid = credentials::PROPSTREET_CLIENT_ID,
         psecret = credentials::PROPSTREET_CLIENT_SECRET,
@@ -172,6 +183,7 @@ region = "SE"
         pdsecret = credentials::PIPEDRIVE_CLIENT_SECRET,
         pdrefresh = credentials::PIPEDRIVE_REFRESH_TOKEN,
         pdfield = PROPSTREET_ID,
+        choices = CHOICES,
     )
 }
 

@@ -156,7 +156,7 @@ async fn source_status(
             PassState::Interrupted => Some("interrupted".to_owned()),
             PassState::Incomplete => Some(pass.trouble.clone().unwrap_or_else(|| "incomplete".to_owned())),
         }),
-        settled: counts.settled,
+        settled: counts.settled + counts.waiting_in_propstreet,
         old_mapping: old.map(|(_, count)| count).sum(),
         quarantined: counts.quarantined,
         longest_quarantined: longest.first().map(|row| row.key.to_string()),
@@ -278,7 +278,7 @@ impl SourceStatus {
         }
         if self.held > 0 {
             steps.push(format!(
-                "see whether the user of {0} may still see everybody; propsync sync {0} says more",
+                "see whether the user of {0} may still see everybody, and whether its filter is right; propsync sync {0} says more",
                 self.name
             ));
         }
@@ -332,6 +332,7 @@ impl SourceStatus {
             (None, Some(began), _) => format!("begun {} ago, not ended", spoken(seconds(began, at))),
             (None, None, None) => "not synced yet".to_owned(),
             (None, None, Some(_)) if self.held > 0 => "people held back".to_owned(),
+            (None, None, Some(_)) if self.guarded > 0 => "changes wait".to_owned(),
             (None, None, Some(_)) => "fine".to_owned(),
         }
     }

@@ -206,15 +206,15 @@ impl SourceReport {
         let (name, held) = (&self.name, grouped(self.gone.held));
         let Some(Guard { allowed, needed }) = self.guard else {
             return Some(format!(
-                "\n{name}: {held} people have left the CRM, and Propstreet could not be asked about their contacts to the \
+                "\n{name}: {held} people have left, and Propstreet could not be asked about their contacts to the \
                  end. Nothing is lost: the next sync goes on."
             ));
         };
         let allowed = grouped(allowed);
         Some(format!(
-            "\n{name}: {held} people have left the CRM and are held back: within a day no more than {allowed} may. Nothing \
-             happens to them in Propstreet.\n  If the CRM only hides them, give its user the right to see them again: they \
-             are freed by themselves.\n  If they are really gone, set guard = {needed} or more under [sources.{name}] and \
+            "\n{name}: {held} people have left the CRM, or are kept out by its filter, and are held back: within a day no more than \
+             {allowed} may go. Nothing happens to them in Propstreet.\n  If it is a mistake, give the CRM's user the right to see \
+             them again, or mend the filter: they are freed by themselves.\n  If it is meant, set guard = {needed} or more under [sources.{name}] and \
              sync again."
         ))
     }
@@ -226,8 +226,8 @@ impl SourceReport {
         let allowed = grouped(allowed);
         Some(format!(
             "\n{name}: the changes of {waiting} people wait: within a day no more than {allowed} contacts are updated. \
-             Nothing is lost.\n  If the changes are not meant, undo them in the CRM; or wait: so many a day go on by \
-             themselves.\n  If they are meant, set guard = {needed} or more under [sources.{name}] and sync again."
+             Nothing is lost.\n  If the changes are not meant, undo what made them, in the CRM or under [sources.{name}]. If they \
+             are, wait: so many a day go on by themselves.\n  If they are meant, set guard = {needed} or more under [sources.{name}] and sync again."
         ))
     }
 
@@ -311,7 +311,7 @@ impl SyncReport {
             .map(|(fate, count)| format!("{} {}", grouped(count), fate.as_str()))
             .collect();
         if !left.is_empty() {
-            line.push_str(&format!("; left the CRM: {}", left.join(", ")));
+            line.push_str(&format!("; left or kept out: {}", left.join(", ")));
         }
         if newly > 0 {
             line.push_str(&format!("; {} newly in quarantine", grouped(newly)));
@@ -403,10 +403,10 @@ mod tests {
         pipedrive       0        0          0            0          3             1,201      2.0  unreachable
         salesforce      3        1          0            2          3             1,201      2.0  complete
 
-        3 sources: 1,213 read, 1,201 created, 10 unchanged, 2 quarantined; 1 written back; left the CRM: 2 kept, 1 moved, 60 held; 1 newly in quarantine; 1 source not read to the end
-        salesforce: 60 people have left the CRM and are held back: within a day no more than 10 may. Nothing happens to them in Propstreet.
-          If the CRM only hides them, give its user the right to see them again: they are freed by themselves.
-          If they are really gone, set guard = 62 or more under [sources.salesforce] and sync again.
+        3 sources: 1,213 read, 1,201 created, 10 unchanged, 2 quarantined; 1 written back; left or kept out: 2 kept, 1 moved, 60 held; 1 newly in quarantine; 1 source not read to the end
+        salesforce: 60 people have left the CRM, or are kept out by its filter, and are held back: within a day no more than 10 may go. Nothing happens to them in Propstreet.
+          If it is a mistake, give the CRM's user the right to see them again, or mend the filter: they are freed by themselves.
+          If it is meant, set guard = 62 or more under [sources.salesforce] and sync again.
         ");
         let unasked = SourceReport { guard: None, ..source("salesforce", Counts::default()) };
         assert_eq!(unasked.held(), None);

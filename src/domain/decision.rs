@@ -55,6 +55,9 @@ pub fn decide(wish: Wish, case: &Case) -> Result<Decision, String> {
         decision.detach = Some(holder.ok_or("its reference is on no contact: there is nothing to detach")?);
     }
     if wish.link {
+        if let Some(contact) = case.contact.as_ref().filter(|_| !case.deleted) {
+            return Err(format!("it has contact {contact} already: merge the two in Propstreet by hand"));
+        }
         let taken = blocker.filter(|_| reason == Some(Reason::EmailTaken));
         decision.same_as = Some(taken.ok_or("only a record in quarantine as email_taken can be linked by hand")?);
     }
@@ -100,6 +103,7 @@ mod tests {
         detach               | identity_changed       | c1  | detach c1
         detach without_email | -                      | c1  | detach c1 without_email
         link                 | email_taken            | -   | same as b1
+        link                 | email_taken            | c1  | refused
         link                 | same_source_email      | -   | refused
         link                 | -                      | c1  | refused
         without_email        | email_taken            | -   | without_email

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::domain::identity::RefKey;
+
 /// Trouble with an upstream: the call said nothing about the record itself.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Trouble {
@@ -235,6 +237,22 @@ impl Reason {
                 "ask Propstreet's support with the details shown; it is tried again at its next change"
             }
         }
+    }
+}
+
+impl Reason {
+    /// What to do about this record, with its reference where a command takes it. One that has a contact cannot be
+    /// linked to another.
+    #[must_use]
+    pub fn remedy_of(self, reference: &RefKey, has_contact: bool) -> String {
+        let remedy = match (self, has_contact) {
+            (Self::EmailTaken, true) => {
+                "compare both people; the same: merge the two contacts in Propstreet by hand; another: give one of them another \
+                 address in the CRM, or go on without it: propsync quarantine resolve NS:ID --create-without-email"
+            }
+            _ => self.remedy(),
+        };
+        remedy.replace("NS:ID", &reference.to_string())
     }
 }
 

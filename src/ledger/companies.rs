@@ -215,6 +215,20 @@ impl Ledger {
         .await
     }
 
+    /// Why the employer of a record's contact is not there yet; nothing where none is owed.
+    ///
+    /// # Errors
+    /// `Sql`, `Closed`.
+    pub async fn employer_waits(&self, key: RefKey) -> Result<Option<String>, LedgerError> {
+        const FIND: &str =
+            "SELECT coalesce(why, 'the next sync brings it') FROM refs LEFT JOIN awaited_employers USING (ref)
+            WHERE namespace = ?1 AND id = ?2 AND pending_employment = 1 AND state = 'settled'";
+        self.read(move |ledger| {
+            Ok(ledger.prepare_cached(FIND)?.query_row((key.namespace, key.id), |row| row.get(0)).optional()?)
+        })
+        .await
+    }
+
     /// Settles the employment of a record that rests: the contact's version, what waits, its announced write closed, and
     /// the event, in one transaction.
     ///
@@ -307,11 +321,13 @@ mod tests {
         assert_eq!(due(2).await, [key("1")]);
         assert_eq!(due(60).await, [key("1"), key("2")]);
         assert_eq!(ledger.employers_waiting("crm").await.unwrap(), (2, Some("several companies".to_owned())));
+        assert!(ledger.employer_waits(key("1")).await.unwrap().is_some());
         let (pass, index, note) = (PassId(1), contact("1", "1", 9), "employed".to_owned());
         let etag = Some("v8".to_owned());
         let employment = Employment { pass, key: key("1"), index, etag, pending: false, note, at: at(3) };
         ledger.employed(employment).await.unwrap();
         assert_eq!(due(4).await, []);
+        assert_eq!(ledger.employer_waits(key("1")).await.unwrap(), None);
         assert_eq!(ledger.row("1", 4).await.etag.as_deref(), Some("v8"));
     }
 }

@@ -21,6 +21,8 @@ pub struct Forgotten {
     pub contacts: Vec<String>,
     /// They were forgotten before.
     pub before: bool,
+    /// The ledger held something about them.
+    pub known: bool,
 }
 
 /// The references that are not to be created again. They cannot be read out of it, only asked for.
@@ -110,7 +112,13 @@ fn known(ledger: &Connection, key: RefKey) -> Result<Forgotten, LedgerError> {
     }
     contacts.sort();
     contacts.dedup();
-    Ok(Forgotten { keys, contacts, before: false })
+    let rows = "SELECT EXISTS (SELECT 1 FROM refs WHERE namespace = ?1 AND id = ?2)";
+    let mut rows = ledger.prepare_cached(rows)?;
+    let mut known = !contacts.is_empty();
+    for RefKey { namespace, id } in &keys {
+        known |= rows.query_row((namespace, id), |row| row.get::<_, bool>(0))?;
+    }
+    Ok(Forgotten { keys, contacts, before: false, known })
 }
 
 fn erase(ledger: &Connection, keyed: &Keyed, salt: [u8; 16], key: &RefKey, at: Timestamp) -> Result<(), LedgerError> {
@@ -196,7 +204,7 @@ mod tests {
 
         let forgotten = ledger.forget(key("1"), [3; 16], at(5)).await.unwrap();
         assert_eq!((forgotten.keys, forgotten.contacts), (vec![key("1"), key("7")], vec!["c1".to_owned()]));
-        assert!(!forgotten.before);
+        assert!(!forgotten.before && forgotten.known);
         let rows = ledger.rows(vec![key("1"), key("7"), key("2")], at(6)).await.unwrap();
         assert_eq!(rows.into_keys().collect::<Vec<_>>(), [key("2")]);
         assert_eq!(ledger.index_entry("c1".to_owned()).await.unwrap(), None);
@@ -205,7 +213,8 @@ mod tests {
         let marks = ledger.tombstones().await.unwrap();
         assert_eq!([marks.of(&key("1")), marks.of(&key("7")), marks.of(&key("2"))], [Some(at(5)), Some(at(5)), None]);
 
-        assert!(ledger.forget(key("1"), [4; 16], at(9)).await.unwrap().before);
+        let again = ledger.forget(key("1"), [4; 16], at(9)).await.unwrap();
+        assert!(again.before && !again.known);
         let marks = ledger.tombstones().await.unwrap();
         assert_eq!((marks.of(&key("1")), marks.by_salt.len()), (Some(at(5)), 1), "twice is fine");
         ledger.close().await;

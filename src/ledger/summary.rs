@@ -25,6 +25,8 @@ pub struct Summary {
 pub struct SourceSummary {
     /// Settled.
     pub settled: u64,
+    /// Deferred or in quarantine, with a contact from before.
+    pub waiting_in_propstreet: u64,
     /// Settled, by the version of the map they were settled under.
     pub by_mapping: BTreeMap<i64, u64>,
     /// In quarantine, by reason.
@@ -73,6 +75,7 @@ fn summarise(ledger: &Connection, now: Timestamp) -> Result<Summary, LedgerError
     let mut sources = BTreeMap::new();
     settled(ledger, &mut sources)?;
     waiting(ledger, &mut sources)?;
+    tally(ledger, &mut sources, WAITING_IN_PROPSTREET, &[], |source| &mut source.waiting_in_propstreet)?;
     tally(ledger, &mut sources, DUE, &[millis(now)], |source| &mut source.due)?;
     tally(ledger, &mut sources, DELETED, &[], |source| &mut source.deleted)?;
     tally(ledger, &mut sources, DRIFTED, &[], |source| &mut source.drifted)?;
@@ -94,6 +97,9 @@ const INDEX_SIZE: &str = "SELECT count(*) FROM index_contacts";
 const SETTLED: &str = "SELECT source, mapping, count(*) FROM refs WHERE state = 'settled' GROUP BY source, mapping";
 const WAITING: &str = "SELECT source, state, reason, count(*), min(next_try) FROM refs
     WHERE state IN ('quarantined', 'deferred') GROUP BY source, state, reason";
+/// From the rows of those who wait, who are few.
+const WAITING_IN_PROPSTREET: &str = "SELECT source, count(*) FROM refs
+    WHERE state IN ('quarantined', 'deferred') AND fingerprint IS NOT NULL GROUP BY source";
 const DUE: &str = "SELECT source, count(*) FROM refs WHERE next_try <= ?1 GROUP BY source";
 const DELETED: &str = "SELECT source, count(*) FROM refs WHERE state = 'deleted' GROUP BY source";
 const DRIFTED: &str = "SELECT source, count(*) FROM refs WHERE drifted = 1 GROUP BY source";
@@ -180,6 +186,7 @@ mod tests {
             ("2", newer),
             ("3", created("c3")),
             ("3", ignored),
+            ("4", created("c1")),
             ("4", quarantined(Some("c1"))),
             ("5", quarantined(None)),
             ("6", deferred("x", 60)),
@@ -201,6 +208,7 @@ mod tests {
         let summary = ledger.summary(at(55)).await.unwrap();
         let expected = SourceSummary {
             settled: 3,
+            waiting_in_propstreet: 1,
             by_mapping: [(1, 2), (2, 1)].into(),
             quarantined: [("email_taken".to_owned(), 2)].into(),
             deferred: 2,

@@ -72,7 +72,7 @@ impl Delivery<'_> {
         match self.ask(|d| d.engine.destination.read(&self.key, contact)).await? {
             Some(seen) if seen.deleted => self.keep(Outcome::Unchanged, seen, "deleted").await,
             Some(seen) if self.carries_ours(&seen) => {
-                self.settle_seen(Outcome::Unchanged, &seen, "nothing of it differs in Propstreet").await
+                self.settle_seen(Outcome::Unchanged, &seen, "nothing that it feeds differs in Propstreet").await
             }
             left => self.find_again(contact, left.is_some()).await,
         }

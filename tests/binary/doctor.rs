@@ -7,6 +7,7 @@ use std::time::Duration;
 use insta::assert_snapshot;
 use propsync::sandbox::credentials;
 use propsync::sandbox::people::Person;
+use propsync::sandbox::propstreet::Area;
 use propsync::sandbox::upstream::Crm;
 use serde_json::Value;
 
@@ -137,6 +138,34 @@ fn a_field_that_is_hidden_is_told_once() {
     let (ran, text) = found(&stage);
     assert_eq!((ran.code, text.matches("reads Email of Contact").count()), (Some(3), 1), "{text}");
     assert!(text.contains("ok     salesforce     answers"), "what was well before is told as well: {text}");
+}
+
+#[test]
+fn a_field_that_only_a_filter_reads_is_looked_for_too() {
+    for (seed, kind, field) in
+        [(88, "salesforce", "HasOptedOut"), (89, "hubspot", "opted_out"), (90, "pipedrive", "labelz")]
+    {
+        let stage = Stage::new(seed, 1);
+        let section = format!("kind = \"{kind}\"\n");
+        stage.edit(&section, &format!("{section}filter = \"not {field}\"\n"));
+        let (ran, text) = found(&stage);
+        assert_eq!((ran.code, text.matches(&format!("fault  {kind:<14} ")).count()), (Some(3), 1), "{text}");
+        assert!(text.contains(&format!("reads {field}")) && text.contains("the filter"), "{text}");
+    }
+}
+
+#[test]
+fn a_tenant_that_keeps_its_companies_to_itself_is_told_of() {
+    let stage = Stage::new(91, 1);
+    stage.sandbox.propstreet.refuse(Area::Companies, Some(403));
+    assert!(!found(&stage).1.contains("companies"), "nobody wants any");
+    stage.edit("kind = \"hubspot\"\n", "kind = \"hubspot\"\ncompanies = \"link\"\n");
+    let (ran, text) = found(&stage);
+    assert_eq!(ran.code, Some(0), "contacts go on: {text}");
+    assert!(text.contains("note   propstreet     refuses calls on companies ("), "{text}");
+    assert!(text.contains("or set companies = \"off\""), "{text}");
+    stage.sandbox.propstreet.refuse(Area::Companies, None);
+    assert!(!found(&stage).1.contains("calls on companies"));
 }
 
 /// HubSpot leaves out what it does not know, and answers as if nothing were amiss.

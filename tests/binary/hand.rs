@@ -1,6 +1,7 @@
 //! What a person decides by hand, as a shell sees it.
 
 use propsync::sandbox::people::Person;
+use propsync::sandbox::propstreet::Area;
 use propsync::sandbox::upstream::Crm;
 use serde_json::Value;
 
@@ -65,9 +66,27 @@ fn a_resync_answers_as_a_sync_does() {
         &["quarantine", "resolve", "hubspot:1"],
         &["quarantine", "resolve", "hubspot:1", "--link", "--detach"],
         &["quarantine", "retry"],
+        &["quarantine", "list", "--source", "hubspto"],
         &["history", "12345"],
     ] {
         let ran = stage.run(misused);
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{misused:?}: {ran:?}");
     }
+}
+
+#[test]
+fn whose_employer_waits_is_told_why_until_it_is_there() {
+    let stage = Stage::new(63, 12);
+    stage.edit("kind = \"hubspot\"\n", "kind = \"hubspot\"\ncompanies = \"link\"\n");
+    stage.sandbox.propstreet.refuse(Area::Companies, Some(403));
+    assert!(stage.run(&["sync"]).stdout.contains("hubspot: Propstreet refuses calls on companies ("));
+    let waiting = "SELECT namespace || ':' || id FROM refs WHERE pending_employment = 1 AND state = 'settled' LIMIT 1";
+    let reference: String = stage.asked(waiting);
+    let explained = stage.run(&["explain", &reference]);
+    assert!(explained.stdout.contains("    employer: not in Propstreet yet: "), "{explained:?}");
+    assert!(stage.run(&["status"]).stdout.contains("employers of hubspot: "));
+    stage.sandbox.propstreet.refuse(Area::Companies, None);
+    stage.run(&["sync", "hubspot"]);
+    stage.run(&["sync", "hubspot"]);
+    assert!(!stage.run(&["explain", &reference]).stdout.contains("employer: not"), "{reference}");
 }

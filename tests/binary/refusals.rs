@@ -157,7 +157,7 @@ fn a_ledger_of_another_version_or_without_its_key() {
     stage.tamper("PRAGMA user_version = 900");
     assert_snapshot!(refused_alike(&stage, [&["sync"], &["status"]]), @"
     3 ledger_newer
-    error: the ledger has schema 900, this program knows 5
+    error: the ledger has schema 900, this program knows 9
         fix: run the version of propsync that wrote it, or a newer one
     ");
     stage.tamper(&format!("PRAGMA user_version = {version}"));
@@ -250,7 +250,7 @@ fn a_command_line_that_means_nothing() {
     ");
     assert_snapshot!(misused(&["synch"]), @"
     unrecognized subcommand 'synch'
-        fix: a similar subcommand exists: 'sync'
+        fix: some similar subcommands exist: 'resync', 'sync'
     ");
     assert_snapshot!(misused(&["explain", "12345"]), @"
     invalid value '12345' for '<NS:ID or E-MAIL>': write NAMESPACE:ID, for example hubspot:12345, or an e-mail address

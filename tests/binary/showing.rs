@@ -95,12 +95,13 @@ fn the_sandbox_serves_another_process_until_it_is_told_to_end() {
         assert!(tried.contains(&token), "{written}");
         tried = tried.replace(&token, "");
     }
-    for key in ["auth", "write_back", "on_delete"] {
-        assert_eq!(tried.matches(&format!("\n# {key}")).count(), 2, "{key}: {written}");
+    let choices = ["on_change", "clear_empty", "companies", "filter", "on_filtered", "on_delete", "write_back"];
+    for (key, sources) in [("auth", 2)].into_iter().chain(choices.map(|key| (key, 3))) {
+        assert_eq!(tried.matches(&format!("\n# {key}")).count(), sources, "{key}: {written}");
         tried = tried.replace(&format!("\n# {key}"), &format!("\n{key}"));
     }
     std::fs::write(&config, tried).expect("a configuration");
-    let sync = stage.finish(&mut stage.bare(&["sync", "hubspot", "pipedrive", "--json", "--config", &config]));
+    let sync = stage.finish(&mut stage.bare(&["sync", "--json", "--config", &config]));
     assert_eq!(sync.code, Some(0), "what it offers to try can be tried: {sync:?}");
 
     sandbox.signal("TERM");

@@ -81,7 +81,7 @@ fn missing(mapped: &str, objects: &str, name: &str, hubspot: &HubSpot, propertie
     Finding::fault(
         what,
         format!(
-            "{hint}correct the map (a rule takes the internal name that the property's settings show), bring the property \
+            "{hint}correct the map or the filter (a rule takes the internal name that the property's settings show), bring the property \
              back, or mark the rule `optional = true`; sensitive data is shown with scopes of its own alone"
         ),
     )

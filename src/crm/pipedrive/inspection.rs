@@ -65,7 +65,7 @@ fn misnamed(wants: &Wants, name: &str) -> Finding {
     Finding::fault(
         format!("the map reads {prefix}{name}, which Pipedrive's {objects} do not have"),
         format!(
-            "{}correct the map; a field that somebody made is written {prefix}custom_fields.KEY or {prefix}custom_fields.NAME",
+            "{}correct the map or the filter; a field that somebody made is written {prefix}custom_fields.KEY or {prefix}custom_fields.NAME",
             meant.unwrap_or_default()
         ),
     )
@@ -88,8 +88,8 @@ fn read(wants: &Wants, written: &str, optional: bool, fields: &Fields) -> Option
                     "nothing, as the rule is optional; correct the name if it should be read",
                 )
             } else {
-                let remedy = "correct the map (the field's menu in Pipedrive has \"Copy API key\"), bring the field back, or \
-                              mark the rule `optional = true`";
+                let remedy = "correct the map or the filter (the field's menu in Pipedrive has \"Copy API key\"), bring the field \
+                              back, or mark the rule `optional = true`";
                 Finding::fault(what, format!("{}{remedy}", meant(written, fields)))
             })
         }

@@ -50,7 +50,7 @@ impl Needs {
             if !missing.is_empty() {
                 return Err(Trouble::Forbidden(format!(
                     "the map reads {} of {object}, not there or not visible to the integration user (grant field-level \
-                     security, correct the map, or mark the rule `optional = true`)",
+                     security, correct the map or the filter, or mark the rule `optional = true`)",
                     missing.join(", ")
                 )));
             }
@@ -92,7 +92,7 @@ impl Needs {
                         "the map reads {field} of Contact, which is not there or not visible to the integration user"
                     ),
                     format!(
-                        "grant it field-level security for {whose}, correct the map, or mark the rule `optional = true`"
+                        "grant it field-level security for {whose}, correct the map or the filter, or mark the rule `optional = true`"
                     ),
                 ));
             } else if shape.field(field).is_some_and(|field| field.formula) {
