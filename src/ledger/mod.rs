@@ -39,6 +39,8 @@ pub mod write_backs;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod stage;
 
 use std::fs::OpenOptions;

@@ -72,7 +72,7 @@ impl Ledger {
     pub async fn tenants(&self, propstreet_id: String) -> Result<Vec<Tenant>, LedgerError> {
         const TENANTS: &str = "SELECT namespace, id, source, owned, name, etag,
                 state IN ('settled', 'quarantined', 'deferred') AND ref NOT IN (SELECT ref FROM aliases)
-                    AND ref NOT IN (SELECT ref FROM gone WHERE fate <> 'held') AS live
+                    AND NOT EXISTS (SELECT 1 FROM gone WHERE gone.ref = refs.ref AND fate <> 'held') AS live
             FROM refs WHERE propstreet_id = ?1 ORDER BY namespace, id";
         self.read(move |ledger| {
             let mut tenants = ledger.prepare_cached(TENANTS)?;
@@ -119,8 +119,9 @@ impl Ledger {
     /// # Errors
     /// `Sql`, `Corrupt`, `Closed`.
     pub async fn updates(&self, source: &str, watch: Watch) -> Result<Option<Updates>, LedgerError> {
+        // Only the words of its condition let SQLite use `refs_waiting`.
         const WAITING: &str = "SELECT count(*) FROM refs
-            WHERE source = ?1 AND state = 'deferred' AND reason = 'guarded'";
+            WHERE source = ?1 AND state IN ('quarantined', 'deferred') AND state = 'deferred' AND reason = 'guarded'";
         let source = source.to_owned();
         self.read(move |ledger| {
             let waiting = ledger.prepare_cached(WAITING)?.query_row([&source], |row| row.get(0))?;
@@ -140,7 +141,8 @@ impl Ledger {
     /// `Sql`, `Closed`.
     pub async fn guarded(&self, source: &str, limit: usize) -> Result<Vec<RefKey>, LedgerError> {
         const GUARDED: &str = "SELECT namespace, id FROM refs
-            WHERE source = ?1 AND state = 'deferred' AND reason = 'guarded' ORDER BY last_changed, ref LIMIT ?2";
+            WHERE source = ?1 AND state IN ('quarantined', 'deferred') AND state = 'deferred' AND reason = 'guarded'
+            ORDER BY last_changed, ref LIMIT ?2";
         let source = source.to_owned();
         self.read(move |ledger| {
             let mut guarded = ledger.prepare_cached(GUARDED)?;
@@ -178,9 +180,11 @@ fn recent(ledger: &Connection, source: &str, watch: Watch, save: Option<&RefKey>
 }
 
 fn live(ledger: &Connection, source: &str, watch: Watch) -> Result<u64, LedgerError> {
-    const LIVE: &str =
-        "SELECT count(*) FROM refs WHERE source = ?1 AND ref NOT IN (SELECT ref FROM gone WHERE fate <> 'held')
-        AND (state = 'settled' OR state = 'deferred' AND reason = 'guarded')";
+    const LIVE: &str = "WITH there AS (
+            SELECT ref FROM refs WHERE source = ?1 AND state = 'settled'
+            UNION ALL SELECT ref FROM refs
+                WHERE source = ?1 AND state IN ('quarantined', 'deferred') AND state = 'deferred' AND reason = 'guarded')
+        SELECT count(*) FROM there WHERE NOT EXISTS (SELECT 1 FROM gone WHERE gone.ref = there.ref AND fate <> 'held')";
     if watch.guard.is_some() {
         return Ok(0);
     }

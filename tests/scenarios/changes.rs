@@ -419,7 +419,7 @@ fn wherever_a_process_dies_the_contact_ends_as_its_record() {
             if finished {
                 break;
             }
-            polls += 1;
+            polls += 3;
         }
     });
 }

@@ -26,6 +26,7 @@ mod pipedrive_limits;
 mod pipedrive_merges;
 mod pipedrive_org;
 mod pipedrive_reading;
+mod readings;
 mod restarts;
 mod salesforce;
 mod salesforce_org;
