@@ -79,6 +79,15 @@ impl Employer {
             CompanyField::Country => self.country.as_deref(),
         }
     }
+
+    /// By what [`judge`] may find it to be another's company too, always in this order.
+    #[must_use]
+    pub fn alike(&self) -> Vec<String> {
+        let domain = self.domain.as_ref().map(|domain| format!("domain {domain}"));
+        let name = self.name.as_deref().zip(self.country.as_deref());
+        let name = name.map(|(name, country)| format!("name {} {country}", CompanyName::of(name).core));
+        domain.into_iter().chain(name).collect()
+    }
 }
 
 /// A company that Propstreet says this may be.

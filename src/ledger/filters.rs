@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(ledger.kept_out_before("crm", 9).await.unwrap(), [key("1"), key("2")]);
         assert!(ledger.judged_before(key("3")).await.unwrap());
         let second = ledger.begin_pass("crm", PassKind::Retry, at(2)).await.unwrap();
-        ledger.rested(second, vec![(key("1"), Some(at(1)))], None).await.unwrap();
+        ledger.rested(second, vec![(key("1"), Some(at(1)))], None, None).await.unwrap();
         assert_eq!(ledger.kept_out_before("crm", 9).await.unwrap(), [key("2")]);
         assert!(!ledger.judged_before(key("1")).await.unwrap());
     }

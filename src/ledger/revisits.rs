@@ -1,11 +1,14 @@
 //! Settled references that are to be read and delivered again, though their records have not changed.
+//!
+//! A delivery may be under way when its record is asked for again: what it has read already, it cannot have heeded. It
+//! therefore ends only the request that it saw, and each request is later than the one it takes the place of.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use crate::domain::Timestamp;
 use crate::domain::identity::RefKey;
 use crate::ledger::Ledger;
-use crate::ledger::columns::{at_most, key_of, millis};
+use crate::ledger::columns::{at_most, key_of, millis, time};
 use crate::ledger::error::LedgerError;
 
 impl Ledger {
@@ -14,8 +17,9 @@ impl Ledger {
     /// # Errors
     /// `Sql`, `ReadOnly`, `Closed`.
     pub async fn revisit(&self, keys: Vec<RefKey>, why: &'static str, at: Timestamp) -> Result<(), LedgerError> {
-        const REVISIT: &str = "INSERT OR IGNORE INTO revisits (ref, source, since, why)
-            SELECT ref, source, ?3, ?4 FROM refs WHERE namespace = ?1 AND id = ?2";
+        const REVISIT: &str = "INSERT INTO revisits (ref, source, since, why)
+            SELECT ref, source, ?3, ?4 FROM refs WHERE namespace = ?1 AND id = ?2
+            ON CONFLICT (ref) DO UPDATE SET since = max(excluded.since, revisits.since + 1)";
         self.write(move |ledger| {
             let mut revisit = ledger.prepare_cached(REVISIT)?;
             for key in keys {
@@ -43,16 +47,20 @@ impl Ledger {
     }
 }
 
-/// A reference has been dealt with again.
-pub(in crate::ledger) fn over(ledger: &Connection, reference: i64) -> Result<(), LedgerError> {
-    ledger.prepare_cached("DELETE FROM revisits WHERE ref = ?1")?.execute([reference])?;
-    Ok(())
+/// Since when a reference is asked for, if it is.
+pub(in crate::ledger) fn find(ledger: &Connection, key: &RefKey) -> Result<Option<Timestamp>, LedgerError> {
+    const FIND: &str = "SELECT since FROM revisits JOIN refs USING (ref) WHERE namespace = ?1 AND id = ?2";
+    let since = ledger.prepare_cached(FIND)?.query_row((&key.namespace, &key.id), |row| row.get(0)).optional()?;
+    since.map(|since| time("revisits", since)).transpose()
 }
 
-/// The same by its key.
-pub(in crate::ledger) fn over_of(ledger: &Connection, key: &RefKey) -> Result<(), LedgerError> {
-    const OVER: &str = "DELETE FROM revisits WHERE ref = (SELECT ref FROM refs WHERE namespace = ?1 AND id = ?2)";
-    ledger.prepare_cached(OVER)?.execute((&key.namespace, &key.id))?;
+/// A reference has been dealt with again, as was asked up to this time.
+pub(in crate::ledger) fn over(ledger: &Connection, key: &RefKey, asked: Option<Timestamp>) -> Result<(), LedgerError> {
+    const OVER: &str = "DELETE FROM revisits
+        WHERE ref = (SELECT ref FROM refs WHERE namespace = ?1 AND id = ?2) AND since <= ?3";
+    if let Some(asked) = asked {
+        ledger.prepare_cached(OVER)?.execute((&key.namespace, &key.id, millis(asked)))?;
+    }
     Ok(())
 }
 
@@ -63,9 +71,10 @@ pub(in crate::ledger) fn others(
     why: &'static str,
     at: Timestamp,
 ) -> Result<(), LedgerError> {
-    const OTHERS: &str = "INSERT OR IGNORE INTO revisits (ref, source, since, why)
+    const OTHERS: &str = "INSERT INTO revisits (ref, source, since, why)
         SELECT ref, source, ?2, ?3 FROM refs
-            WHERE propstreet_id = (SELECT propstreet_id FROM refs WHERE ref = ?1) AND ref <> ?1 AND state = 'settled'";
+            WHERE propstreet_id = (SELECT propstreet_id FROM refs WHERE ref = ?1) AND ref <> ?1 AND state = 'settled'
+        ON CONFLICT (ref) DO UPDATE SET since = max(excluded.since, revisits.since + 1)";
     ledger.prepare_cached(OTHERS)?.execute((reference, millis(at), why))?;
     Ok(())
 }

@@ -19,7 +19,7 @@ use crate::ledger::columns::{complaint, json, key_of, time, time_if_any, word};
 use crate::ledger::error::LedgerError;
 use crate::ledger::gone::Gone;
 use crate::ledger::intents::Intent;
-use crate::ledger::{Ledger, decisions, gone, index, intents};
+use crate::ledger::{Ledger, decisions, gone, index, intents, revisits};
 
 /// What the ledger knows of a reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +104,8 @@ pub struct View {
     pub place: Place,
     /// What a person decided about it.
     pub decision: Decision,
+    /// Since when it is asked for again though it has not changed, if it is.
+    pub revisit: Option<Timestamp>,
 }
 
 impl Ledger {
@@ -135,7 +137,8 @@ impl Ledger {
             holders.by_merge = merged_into(ledger, &key, now)?;
             let place = place(ledger, row.as_ref(), holders.by_ref.as_ref())?;
             let decision = decisions::find(ledger, &key)?;
-            Ok(View { row, intent: intents::find(ledger, &key)?, holders, place, decision })
+            let (intent, revisit) = (intents::find(ledger, &key)?, revisits::find(ledger, &key)?);
+            Ok(View { row, intent, holders, place, decision, revisit })
         })
         .await
     }

@@ -41,6 +41,8 @@ pub struct Settlement {
     pub ending: Ending,
     /// The contact as Propstreet's answer showed it.
     pub index: Option<IndexEntry>,
+    /// Since when it was asked for again, if it was when its delivery looked.
+    pub revisit: Option<Timestamp>,
     /// When.
     pub at: Timestamp,
 }
@@ -155,7 +157,7 @@ impl Ledger {
     }
 
     /// Notes that records were seen and are as they were: only their stamp moves, and of settled ones the version of the
-    /// map, where it makes the same of them.
+    /// map, where it makes the same of them. Whoever was asked for again up to `revisit` is no longer.
     ///
     /// # Errors
     /// `Sql`, `ReadOnly`, `Closed`.
@@ -164,6 +166,7 @@ impl Ledger {
         pass: PassId,
         rows: Vec<(RefKey, Option<Timestamp>)>,
         map: Option<i64>,
+        revisit: Option<Timestamp>,
     ) -> Result<(), LedgerError> {
         const REST: &str = "UPDATE refs SET crm_modified = ?3, seen_pass = ?4,
             mapping = CASE state WHEN 'settled' THEN coalesce(?5, mapping) ELSE mapping END
@@ -172,7 +175,7 @@ impl Ledger {
             let mut rest = ledger.prepare_cached(REST)?;
             for (key, modified) in rows {
                 rest.execute((&key.namespace, &key.id, modified.map(millis), pass.0, map))?;
-                revisits::over_of(ledger, &key)?;
+                revisits::over(ledger, &key, revisit)?;
             }
             Ok(())
         })
@@ -211,7 +214,7 @@ fn settle(ledger: &Connection, settlement: &Settlement) -> Result<(), LedgerErro
         index::put(ledger, entry)?;
     }
     let reference = meet(ledger, settlement)?;
-    revisits::over(ledger, reference)?;
+    revisits::over(ledger, &settlement.key, settlement.revisit)?;
     make_room(ledger, reference, &settlement.ending, settlement.at)?;
     end(ledger, reference, settlement)?;
     if !matches!(settlement.ending, Ending::Deferred { unanswered: true, .. }) {
@@ -257,7 +260,7 @@ fn meet(ledger: &Connection, settlement: &Settlement) -> Result<i64, LedgerError
     const FIND: &str = "SELECT ref FROM refs WHERE namespace = ?1 AND id = ?2";
     const MEET: &str = "INSERT INTO refs (namespace, id, source, state, first_seen, last_changed)
         VALUES (?1, ?2, ?3, 'unsettled', ?4, ?4)";
-    let Settlement { pass: _, source, key, email: _, modified: _, ending: _, index: _, at } = settlement;
+    let Settlement { pass: _, source, key, email: _, modified: _, ending: _, index: _, revisit: _, at } = settlement;
     let found = ledger.prepare_cached(FIND)?.query_row((&key.namespace, &key.id), |row| row.get(0)).optional()?;
     if let Some(reference) = found {
         return Ok(reference);
@@ -301,7 +304,7 @@ const EVERY_ENDING: &str = "UPDATE refs SET source = ?2, crm_modified = ?3, seen
     WHERE ref = ?1";
 
 fn end(ledger: &Connection, reference: i64, settlement: &Settlement) -> Result<(), LedgerError> {
-    let Settlement { pass, source, key: _, email, modified, ending, index: _, at } = settlement;
+    let Settlement { pass, source, key: _, email, modified, ending, index: _, revisit: _, at } = settlement;
     match ending {
         Ending::Synced {
             outcome, propstreet_id, etag, fingerprint, mapping, name, owned, pending_employment, ..
@@ -538,7 +541,7 @@ mod tests {
         let row = ledger.row("1", 3).await;
         assert_eq!((row.standing, row.drifted, row.outcome), (SETTLED, true, Some(Outcome::Skipped)));
         assert_eq!((row.modified, row.email), (Some(at(2)), Some(hash(1))), "an address not looked at is not gone");
-        ledger.rested(PassId(2), vec![(key("1"), Some(at(3))), (key("unheard"), None)], None).await.unwrap();
+        ledger.rested(PassId(2), vec![(key("1"), Some(at(3))), (key("unheard"), None)], None, None).await.unwrap();
         let row = ledger.row("1", 4).await;
         assert_eq!((row.modified, row.last_changed, row.drifted), (Some(at(3)), at(2), true));
         assert_eq!(ledger.events(key("1"), 9).await.unwrap().len(), 2, "resting is no event");

@@ -60,6 +60,7 @@ pub fn ended(id: &str, ending: Ending, seconds: i64) -> Settlement {
         email: Some(hash(1)),
         modified: Some(at(-5)),
         ending,
+        revisit: None,
         index: None,
         at: at(seconds),
     }

@@ -88,8 +88,8 @@ impl Ledger {
         .await
     }
 
-    /// Announces the update of a contact, with what it brings; durable on return. Under a watch it is not announced, and the
-    /// answer is `false`, where it would be of more people than may be updated within the day.
+    /// Announces a write to a contact's fields, with what it brings; durable on return. Under a watch it is not announced,
+    /// and the answer is `false`, where it would be of more people than may be updated within the day.
     ///
     /// # Errors
     /// `Sql`, `Corrupt`, `ReadOnly`, `Closed`.
@@ -198,7 +198,8 @@ mod tests {
     use crate::domain::failure::Wait;
     use crate::domain::pass::Outcome;
     use crate::ledger::intents::IntentKind;
-    use crate::ledger::settlements::Ending;
+    use crate::ledger::passes::PassId;
+    use crate::ledger::settlements::{Ending, Settlement};
     use crate::ledger::stage::{at, create, created, ended, hash, key, opened, remembered};
 
     const WATCH: fn(u32) -> Watch = |guard| Watch { since: at(100), guard: Some(guard) };
@@ -292,8 +293,10 @@ mod tests {
         }
         ledger.settle(ended("1", empty, 3)).await.unwrap();
         assert_eq!(again().await, [key("2"), key("3")]);
-        ledger.settle(ended("2", created("c1"), 4)).await.unwrap();
-        ledger.rested(crate::ledger::passes::PassId(1), vec![(key("3"), None)], None).await.unwrap();
+        let asked = ledger.view(key("2"), None, at(3)).await.unwrap().revisit;
+        assert_eq!(asked, Some(at(3)));
+        ledger.settle(Settlement { revisit: asked, ..ended("2", created("c1"), 4) }).await.unwrap();
+        ledger.rested(PassId(1), vec![(key("3"), None)], None, asked).await.unwrap();
         assert!(again().await.is_empty(), "dealt with, either way");
         let left = Ending::Gone { fate: Fate::Kept, evidence: Evidence::Feed, etag: None, note: String::new() };
         ledger.settle(ended("2", left, 5)).await.unwrap();
@@ -302,5 +305,27 @@ mod tests {
         assert_eq!(live.collect::<Vec<_>>(), [true, false, true]);
         ledger.revisit(vec![key("2"), key("4"), key("unheard")], "asked for", at(6)).await.unwrap();
         assert_eq!(again().await, [key("1"), key("3"), key("4")], "who has left is not read");
+    }
+
+    /// Both records of a contact are delivered at once, and one gives up a field behind the other's back.
+    #[tokio::test(start_paused = true)]
+    async fn who_is_asked_for_while_it_is_delivered_is_asked_for_still() {
+        let (_folder, ledger) = opened().await;
+        ledger.settle(ended("1", created("c1"), 1)).await.unwrap();
+        let again = async || ledger.revisits("crm", 9).await.unwrap();
+        let seen = async || ledger.view(key("1"), None, at(9)).await.unwrap().revisit;
+        let nothing = seen().await;
+        ledger.revisit(vec![key("1")], "asked for", at(2)).await.unwrap();
+        ledger.settle(Settlement { revisit: nothing, ..ended("1", created("c1"), 3) }).await.unwrap();
+        assert_eq!(again().await, [key("1")], "it did not know");
+        let first = seen().await;
+        // In the same moment, as far as a clock can tell.
+        ledger.revisit(vec![key("1")], "asked for", at(2)).await.unwrap();
+        ledger.settle(Settlement { revisit: first, ..ended("1", created("c1"), 4) }).await.unwrap();
+        ledger.rested(PassId(1), vec![(key("1"), None)], None, first).await.unwrap();
+        assert_eq!(again().await, [key("1")], "it knew of an earlier request only");
+        let second = seen().await;
+        ledger.settle(Settlement { revisit: second, ..ended("1", created("c1"), 5) }).await.unwrap();
+        assert!(again().await.is_empty());
     }
 }

@@ -8,14 +8,12 @@ use crate::domain::employer::{self, CompanyField, Employer, KnownField, Match};
 use crate::domain::failure::Reason;
 use crate::domain::finding::Finding;
 use crate::domain::identity::{ExternalRef, RefKey};
-use crate::domain::names;
 use crate::ledger::companies::{CompanyRow, CompanyState, KnownCompany};
 use crate::sync::asking::Sent;
 use crate::sync::deliver::{Delivery, Halt};
 use crate::sync::destination::companies::{CompanyAnswer, CompanyPatch, SeenCompany};
 use crate::sync::engine::OnChange;
 use crate::sync::firms::Firm;
-use crate::sync::locks::Held;
 use crate::sync::same_person::MAX_MERGES;
 
 /// How often a company is looked for that is not to be told.
@@ -134,23 +132,15 @@ impl Delivery<'_> {
         if search.was.is_some() {
             return self.company_waits(search, "its company was deleted in Propstreet, or is hidden from us").await;
         }
-        let _held = self.hold_likes_of(search.employer).await;
+        // Another of the CRMs' companies may be the same one: what the search goes by is asked for by one at a time.
+        let mut alike = Vec::new();
+        for word in search.employer.alike() {
+            alike.push(self.desk.engine.company_locks.hold(RefKey::from_parts("", word)).await);
+        }
         match self.search(search).await? {
             Some(firm) => Ok(firm),
             None => self.create_company(search).await,
         }
-    }
-
-    /// Another source may know the same company: who looks for it second shall find what the first has made. One order for
-    /// everybody, so that no two wait for each other.
-    async fn hold_likes_of(&self, employer: &Employer) -> Vec<Held<RefKey>> {
-        let name = employer.name.as_ref().map(|name| ("name:", names::folded_key(Some(name), None)));
-        let domain = employer.domain.clone().map(|domain| ("domain:", domain));
-        let mut held = Vec::new();
-        for (what, like) in domain.into_iter().chain(name) {
-            held.push(self.desk.engine.company_locks.hold(RefKey::from_parts(what, like)).await);
-        }
-        held
     }
 
     async fn company_by_reference(&self, search: &Search<'_>) -> Result<Option<SeenCompany>, Halt> {
@@ -193,7 +183,7 @@ impl Delivery<'_> {
                     break;
                 }
                 Changed::Refused(_) => break,
-                Changed::Again => self.desk.pause(round).await,
+                Changed::Stale | Changed::Unknown => self.desk.pause(round).await,
             }
             match self.read_company(&search.key, &seen.id).await? {
                 Some(now) => seen = now,
@@ -211,29 +201,29 @@ impl Delivery<'_> {
             let shown = |field| seen.value(field).map(str::to_owned);
             let texts = employer::follow(search.employer, &search.known, shown, self.desk.keyed());
             if !follows || texts.is_empty() {
-                break;
+                return self.know(search, &seen, &wrote, note).await;
             }
-            wrote = texts.iter().map(|(field, _)| *field).collect();
+            let fields: Vec<CompanyField> = texts.iter().map(|(field, _)| *field).collect();
             let texts = texts.into_iter().map(|(field, value)| (field, value.to_owned())).collect();
             let patch = CompanyPatch { refs: None, texts };
             match self.change_company(search, &seen, &patch).await? {
-                Changed::Written(now) => {
-                    seen = *now;
-                    break;
-                }
+                Changed::Written(now) => return self.know(search, &now, &fields, note).await,
                 Changed::Refused(why) => {
                     tracing::warn!(company = seen.id, why, "Propstreet will not have a company changed");
-                    wrote.clear();
-                    break;
+                    return self.know(search, &seen, &[], note).await;
                 }
-                Changed::Again => self.desk.pause(round).await,
+                // What is shown then in another spelling may be what was sent.
+                Changed::Unknown => wrote = fields,
+                Changed::Stale => wrote.clear(),
             }
+            self.desk.pause(round).await;
             match self.read_company(&search.key, &seen.id).await? {
                 Some(now) => seen = now,
                 None => return self.company_waits(search, "its company was deleted as it was changed").await,
             }
         }
-        self.know(search, &seen, &wrote, note).await
+        let why = format!("company {} kept changing while it was written", seen.id);
+        Ok(Firm::Waits { why, due: self.desk.now() })
     }
 
     async fn change_company(
@@ -247,9 +237,8 @@ impl Delivery<'_> {
         match self.send(|d| d.engine.destination.patch_company(&search.key, seen, patch)).await {
             Ok(Sent::Answered(CompanyAnswer::Written(now))) => Ok(Changed::Written(now)),
             Ok(Sent::Answered(CompanyAnswer::Rejected(refusal))) => Ok(Changed::Refused(refusal.detail)),
-            Ok(Sent::Answered(CompanyAnswer::Conflict(_) | CompanyAnswer::Missing) | Sent::Lost(_)) => {
-                Ok(Changed::Again)
-            }
+            Ok(Sent::Answered(CompanyAnswer::Conflict(_) | CompanyAnswer::Missing)) => Ok(Changed::Stale),
+            Ok(Sent::Lost(_)) => Ok(Changed::Unknown),
             // It may be read and not changed: people can be employed there.
             Err(Halt::Quarantine(complaint)) if complaint.reason == Reason::Forbidden => {
                 Ok(Changed::Refused(complaint.detail))
@@ -335,6 +324,8 @@ enum Changed {
     Written(Box<SeenCompany>),
     /// Propstreet will not have it.
     Refused(String),
-    /// Somebody was faster, or nobody knows: to be read again.
-    Again,
+    /// Somebody was faster: to be read again.
+    Stale,
+    /// No answer came: it may be written.
+    Unknown,
 }

@@ -144,6 +144,8 @@ pub(super) struct Memory {
     pub(super) apart: u64,
     /// Its contact has lost a tag that was true no longer.
     pub(super) untagged: bool,
+    /// Since when it was asked for again, as far as this delivery knows.
+    pub(super) revisit: Option<Timestamp>,
 }
 
 /// Delivers one record and commits its outcome.
@@ -267,6 +269,7 @@ impl Delivery<'_> {
         self.memory.failed = deferred.map_or(0, |r| r.attempts);
         self.memory.first_failed = deferred.and_then(|r| r.first_failed);
         self.memory.told = row.and_then(|r| r.complaint.clone());
+        self.memory.revisit = view.revisit;
         let settled = row.map(|row| &row.standing);
         self.memory.unchanged =
             matches!(settled, Some(Standing::Settled { fingerprint }) if Some(*fingerprint) == self.fingerprint);
@@ -282,7 +285,7 @@ impl Delivery<'_> {
             Rest::Unchanged | Rest::StillQuarantined | Rest::StillDeferred => {
                 let stamp = vec![(self.key.clone(), self.modified)];
                 let map = (*rest == Rest::Unchanged).then(|| self.desk.source.mapper.version());
-                self.desk.engine.ledger.rested(self.desk.pass, stamp, map).await?;
+                self.desk.engine.ledger.rested(self.desk.pass, stamp, map, self.memory.revisit).await?;
             }
             // A late echo of a record that has left: what is known of it stands.
             Rest::Skipped(SkipReason::MergedInto(_) | SkipReason::Gone) => {}
@@ -428,6 +431,7 @@ impl Delivery<'_> {
             modified: self.modified.filter(|_| !changed_since),
             ending,
             index: seen.map(|seen| index::entry(seen, &engine.rules, engine.ledger.keyed())),
+            revisit: self.memory.revisit,
             at: self.desk.now(),
         };
         let outcome = engine.ledger.settle(settlement).await?;

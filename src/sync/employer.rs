@@ -260,45 +260,51 @@ impl Delivery<'_> {
 
     /// A record that rests; an employer it waited for is brought first, if this is the time for it.
     pub(super) async fn rest_employed(&mut self, rest: &Rest, row: Option<&Row>) -> Result<Turn, Halt> {
-        let brought = match row {
-            Some(row) if self.desk.again && row.pending_employment && waits_only(rest) => self.bring_late(row).await?,
-            _ => false,
-        };
-        let turn = self.rest(rest).await?;
-        Ok(if brought { Turn::Done(Outcome::Updated) } else { turn })
+        match row {
+            Some(row) if self.desk.again && row.pending_employment && waits_only(rest) => {
+                self.bring_late(rest, row).await
+            }
+            _ => self.rest(rest).await,
+        }
     }
 
-    /// Whether the employer came to its contact.
-    async fn bring_late(&mut self, row: &Row) -> Result<bool, Halt> {
-        let (Some(contact), Standing::Settled { .. }) = (&row.propstreet_id, &row.standing) else { return Ok(false) };
+    async fn bring_late(&mut self, rest: &Rest, row: &Row) -> Result<Turn, Halt> {
+        let (Some(contact), Standing::Settled { .. }) = (&row.propstreet_id, &row.standing) else {
+            return self.rest(rest).await;
+        };
         if let Some(employer) = self.employer()
             && let Firm::Waits { why, due } = self.firm(&employer).await?
         {
             self.wait_until(due, why).await?;
-            return Ok(false);
+            return self.rest(rest).await;
         }
-        let seen = self.ask(|d| d.engine.destination.read(&self.key, contact)).await?;
-        let Some(seen) = seen.filter(|seen| !seen.deleted) else { return Ok(false) };
+        let seen = match self.ask(|d| d.engine.destination.read(&self.key, contact)).await? {
+            Some(seen) if seen.deleted => return self.keep(Outcome::Unchanged, seen, "deleted").await,
+            Some(seen) if self.carries_ours(&seen) => seen,
+            _ => {
+                let why = "its contact is not to be read, or carries its reference no longer".to_owned();
+                self.wait_until(self.desk.now() + chrono::TimeDelta::days(1), why).await?;
+                return self.rest(rest).await;
+            }
+        };
+        // What somebody wrote before stays theirs, though we write on top of it.
+        let ours = self.is_still_ours(&seen).await?;
         let employed = self.employ(&seen, None).await?;
         let engine = self.desk.engine;
         let brought = employed.seen.is_some();
         let now = employed.seen.as_ref().unwrap_or(&seen);
-        // What somebody wrote there before, or meanwhile, is not ours for having been seen.
-        let ours = seen.etag == row.etag && differs_by_employment(&seen, now);
-        let etag = if ours { now.etag.clone() } else { row.etag.clone() };
-        let entry = index::entry(now, &engine.rules, engine.ledger.keyed());
-        let note = employed.told(if brought { "the employer is brought" } else { "the employer was looked at" });
         let employment = Employment {
             pass: self.desk.pass,
             key: self.key.clone(),
-            index: entry,
-            etag,
+            etag: now.etag.clone().filter(|_| ours && differs_by_employment(&seen, now)),
+            index: index::entry(now, &engine.rules, engine.ledger.keyed()),
             pending: employed.pending,
-            note,
+            note: employed.told(if brought { "the employer is brought" } else { "the employer was looked at" }),
             at: self.desk.now(),
         };
         engine.ledger.employed(employment).await?;
-        Ok(brought)
+        let turn = self.rest(rest).await?;
+        Ok(if brought { Turn::Done(Outcome::Updated) } else { turn })
     }
 }
 
@@ -306,7 +312,7 @@ fn waits_only(rest: &Rest) -> bool {
     matches!(rest, Rest::Unchanged | Rest::Skipped(SkipReason::ChangeIgnored))
 }
 
-/// Whether two sights of a contact differ in nothing but its employments.
+/// Whether two sights of a contact differ in nothing but its employments, if in anything.
 fn differs_by_employment(before: &Seen, after: &Seen) -> bool {
     let Seen { etag, updated, employments, .. } = after.clone();
     Seen { etag, updated, employments, ..before.clone() } == *after

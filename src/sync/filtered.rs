@@ -71,7 +71,8 @@ impl Delivery<'_> {
     }
 
     async fn rested(&self, stamp: Option<Timestamp>) -> Result<(), LedgerError> {
-        self.desk.engine.ledger.rested(self.desk.pass, vec![(self.key.clone(), stamp)], None).await
+        let rows = vec![(self.key.clone(), stamp)];
+        self.desk.engine.ledger.rested(self.desk.pass, rows, None, self.memory.revisit).await
     }
 }
 

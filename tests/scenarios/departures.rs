@@ -25,7 +25,7 @@ pub(super) struct Story {
     pub(super) firm: Firm,
     pub(super) book: Arc<Book>,
     on_delete: OnDelete,
-    guard: Option<u32>,
+    pub(super) guard: Option<u32>,
 }
 
 impl Story {

@@ -113,6 +113,23 @@ fn a_filter_that_keeps_out_many_at_once_waits_for_a_persons_word() {
 }
 
 #[test]
+fn whom_a_filter_held_and_the_crm_shows_no_longer_does_not_leave_on_the_filters_old_word() {
+    in_virtual_time(async {
+        let mut story = story(OnDelete::Keep, "on_filtered = \"delete\"\n");
+        let people = story.people(20).await;
+        people[..12].iter().for_each(|person| story.name(person, "Test"));
+        assert_eq!(story.sync_after(1).await.gone.held, 12);
+        story.guard = Some(50);
+        story.book.hide(true);
+        let report = story.sync_after(1).await;
+        assert_eq!((report.gone.deleted, story.firm.contacts().len()), (0, 20), "{report:?}");
+        story.book.hide(false);
+        let report = story.sync_after(1).await;
+        assert_eq!((report.gone.deleted, story.firm.contacts().len()), (12, 8), "{report:?}");
+    });
+}
+
+#[test]
 fn a_changed_filter_looks_again_at_those_it_kept_out_and_at_others_when_they_change() {
     in_virtual_time(async {
         let mut story = story(OnDelete::Keep, "on_filtered = \"tag\"\n");
