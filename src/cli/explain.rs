@@ -418,8 +418,18 @@ mod tests {
         let deleted = Ending::Deleted { propstreet_id: Some("c9".to_owned()), note: "404".to_owned() };
         for (id, ending) in [("1", merged("2")), ("2", merged("3")), ("3", deleted)] {
             let (pass, source, key) = (PassId(1), "crm".to_owned(), key(id));
-            let settlement =
-                Settlement { pass, source, key, email: None, modified: None, ending, index: None, revisit: None, at };
+            let settlement = Settlement {
+                pass,
+                source,
+                key,
+                email: None,
+                modified: None,
+                ending,
+                index: None,
+                revisit: None,
+                began: at,
+                at,
+            };
             ledger.settle(settlement).await.expect("settled");
         }
         let asked = Subject::Reference { namespace: "HubSpot".to_owned(), id: "1".to_owned() };
@@ -444,8 +454,18 @@ mod tests {
         let pass = ledger.begin_pass("crm", crate::domain::pass::PassKind::Poll, at).await.expect("a pass");
         let ending = Ending::Skipped { reason: crate::domain::pass::SkipReason::Filtered, drifted: false };
         let (source, key) = ("crm".to_owned(), RefKey::from_parts("hubspot", "1"));
-        let settlement =
-            Settlement { pass, source, key, email: None, modified: None, ending, index: None, revisit: None, at };
+        let settlement = Settlement {
+            pass,
+            source,
+            key,
+            email: None,
+            modified: None,
+            ending,
+            index: None,
+            revisit: None,
+            began: at,
+            at,
+        };
         ledger.settle(settlement).await.expect("settled");
         let asked = Subject::Reference { namespace: "hubspot".to_owned(), id: "1".to_owned() };
         let by_source = [("crm".to_owned(), "not hs_email_optout".to_owned())].into();

@@ -86,6 +86,13 @@ pub struct Change {
 }
 
 impl Change {
+    /// All that a new contact is given.
+    #[must_use]
+    pub fn whole(contact: &Contact) -> Self {
+        let texts = TEXTS.into_iter().filter_map(|field| Some((field, Some(text(contact, field)?.to_owned()))));
+        Self { texts: texts.collect(), tags: Some(contact.tags().to_vec()) }
+    }
+
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -517,6 +524,23 @@ mod tests {
         for there in ["name=Anna, plan=value", "name=Anna, plan=other"] {
             assert_eq!(told(&third.change(&Card::of(there).shown()).unwrap()), "strategy=third", "{there}");
         }
+    }
+
+    #[test]
+    fn what_a_lost_create_gave_is_ours() {
+        let contact = Card::of("name=Anna, plan=value, tags=lead+core").contact();
+        let (nothing, owners) = (Remembered::default(), Owners::default());
+        let whole = Change::whole(&contact);
+        assert!(whole.writes(Field::FirstName) && whole.writes(Field::Strategy) && !whole.writes(Field::Phone));
+        let sending = matter(&contact, &nothing, &[], &owners).while_sent(&whole, &Shown::default());
+        let there = Card::of("name=Anna, plan=value, tags=lead+core+vip");
+        let next = Card::of("name=Anna, plan=other, tags=lead").contact();
+        let then = matter(&next, &sending, &[], &owners);
+        assert_eq!(told(&then.change(&there.shown()).unwrap()), "strategy=other", "no person wrote that");
+        let found = matter(&contact, &sending, &[], &owners).remembered(|_| false, &there.shown());
+        let gave = |tag: &str| found.gave(remembered::hash(&keyed(), Field::Tags, tag));
+        assert!(gave("lead") && gave("core") && !gave("vip") && found.tags_sending.is_empty());
+        assert!(found.of(Field::Strategy).sent.is_some());
     }
 
     mod properties {

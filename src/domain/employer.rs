@@ -184,6 +184,31 @@ pub fn follow<'e>(
     CompanyField::ALL.into_iter().filter_map(changed).collect()
 }
 
+/// What is sent of a company that is about to be made.
+#[must_use]
+pub fn send(employer: &Employer, keyed: &Keyed) -> Vec<KnownField> {
+    remember(employer, &[], |field| employer.value(field).map(str::to_owned), &CompanyField::ALL, keyed)
+}
+
+/// What is known of a company that was sent and whose answer was lost, given what it shows: what the CRM says still is
+/// what Propstreet returned, perhaps in its own spelling; what the CRM has changed since is still to follow.
+#[must_use]
+pub fn arrive(
+    employer: &Employer,
+    sent: &[KnownField],
+    shown: impl Fn(CompanyField) -> Option<String>,
+    keyed: &Keyed,
+) -> Vec<KnownField> {
+    let hash = |field: CompanyField, text: &str| keyed.field(field.name(), text);
+    let one = |field: CompanyField| {
+        let (was, returned) = said(field, sent);
+        let unchanged = employer.value(field).map(|value| hash(field, value)) == was;
+        let returned = if unchanged { shown(field).map(|there| hash(field, &there)) } else { returned };
+        KnownField(field.name().to_owned(), was, returned)
+    };
+    if sent.is_empty() { Vec::new() } else { CompanyField::ALL.into_iter().map(one).collect() }
+}
+
 /// What is known of a company's fields from now on, given what it shows and which of them were written just now.
 #[must_use]
 pub fn remember(
@@ -400,6 +425,30 @@ mod tests {
         assert!(follow(&named("Norrland"), &theirs, shows("Nord Holding"), &keyed).is_empty(), "it stays theirs");
         let ours = remember(&named("Norr"), &known, shows("Norr"), &[CompanyField::Name], &keyed);
         assert_eq!(follow(&named("Norrland"), &ours, shows("Norr"), &keyed).len(), 1);
+    }
+
+    #[test]
+    fn what_the_crm_changed_while_the_answer_to_the_new_company_was_lost_still_follows() {
+        let keyed = Keyed::new([7; 32]);
+        let nord =
+            |name: &str| Employer { name: text(name), homepage: text("https://nord.example"), ..Employer::default() };
+        let sent = send(&nord("Nord"), &keyed);
+        let shows = |name: &'static str| {
+            move |field| match field {
+                CompanyField::Name => text(name),
+                CompanyField::Homepage => text("https://nord.example/"),
+                _ => None,
+            }
+        };
+        for (name, shown, written) in [("Nord", "Nord", 0), ("Norr", "Nord", 1), ("Norr", "Norr", 0), ("Norr", "X", 0)]
+        {
+            let known = arrive(&nord(name), &sent, shows(shown), &keyed);
+            assert_eq!(follow(&nord(name), &known, shows(shown), &keyed).len(), written, "{name} {shown}");
+        }
+        let known = arrive(&nord("Nord"), &sent, shows("Nord"), &keyed);
+        let moved = Employer { homepage: text("https://norr.example"), ..nord("Nord") };
+        assert_eq!(follow(&moved, &known, shows("Nord"), &keyed).len(), 1, "it was only spelled otherwise");
+        assert!(arrive(&nord("Nord"), &[], shows("Nord"), &keyed).is_empty(), "nothing was sent");
     }
 
     fn hit(id: &str, method: &str, name: &str, domain: &str, country: &str) -> Hit {

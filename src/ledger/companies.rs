@@ -105,12 +105,20 @@ impl Ledger {
         .await
     }
 
-    /// Announces that a company is about to be made or changed; durable on return.
+    /// Announces that a company is about to be made or changed, and what is known of its fields if no answer comes;
+    /// durable on return.
     ///
     /// # Errors
-    /// `Sql`, `ReadOnly`, `Closed`.
-    pub async fn announce_company(&self, key: RefKey, source: &str, at: Timestamp) -> Result<(), LedgerError> {
-        self.put_company(key, source, "announced", "a write is under way".to_owned(), at).await
+    /// `Sql`, `Corrupt`, `ReadOnly`, `Closed`.
+    pub async fn announce_company(
+        &self,
+        key: RefKey,
+        source: &str,
+        fields: &[KnownField],
+        at: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let fields = to_json("companies", &fields)?;
+        self.put_company(key, source, "announced", Some(fields), "a write is under way".to_owned(), at).await
     }
 
     /// Notes why no company can be told to be it.
@@ -124,7 +132,7 @@ impl Ledger {
         note: String,
         at: Timestamp,
     ) -> Result<(), LedgerError> {
-        self.put_company(key, source, "waiting", note, at).await
+        self.put_company(key, source, "waiting", None, note, at).await
     }
 
     async fn put_company(
@@ -132,16 +140,17 @@ impl Ledger {
         key: RefKey,
         source: &str,
         state: &'static str,
+        fields: Option<String>,
         note: String,
         at: Timestamp,
     ) -> Result<(), LedgerError> {
-        const PUT: &str = "INSERT INTO companies (namespace, id, source, state, note, first_seen, last_changed)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
+        const PUT: &str = "INSERT INTO companies (namespace, id, source, state, fields, note, first_seen, last_changed)
+            VALUES (?1, ?2, ?3, ?4, coalesce(?5, '[]'), ?6, ?7, ?7)
             ON CONFLICT (namespace, id) DO UPDATE SET source = excluded.source, state = excluded.state,
-                note = excluded.note, last_changed = excluded.last_changed";
+                fields = coalesce(?5, fields), note = excluded.note, last_changed = excluded.last_changed";
         let source = source.to_owned();
         self.write(move |ledger| {
-            ledger.prepare_cached(PUT)?.execute((&key.namespace, &key.id, source, state, note, millis(at)))?;
+            ledger.prepare_cached(PUT)?.execute((&key.namespace, &key.id, source, state, fields, note, millis(at)))?;
             Ok(())
         })
         .await
@@ -286,11 +295,13 @@ mod tests {
     async fn a_company_is_announced_settled_and_waits_also_for_the_next_process() {
         let (folder, ledger) = opened().await;
         assert_eq!(ledger.company(key("c7")).await.unwrap(), None);
-        ledger.announce_company(key("c7"), "crm", at(1)).await.unwrap();
+        let sent = [KnownField("name".to_owned(), Some(hash(2)), None)];
+        ledger.announce_company(key("c7"), "crm", &sent, at(1)).await.unwrap();
         ledger.close().await;
         let ledger = open(&folder).await;
         let row = ledger.company(key("c7")).await.unwrap().unwrap();
         assert_eq!((row.state, row.propstreet_id), (CompanyState::Announced, None));
+        assert_eq!(row.fields, sent, "what was sent is known although no answer came");
         ledger.settle_company(known(), at(2)).await.unwrap();
         let row = ledger.company(key("c7")).await.unwrap().unwrap();
         assert_eq!(

@@ -240,6 +240,19 @@ pub(in crate::ledger) fn decide(
     contact.map_or(Ok(()), |contact| index::wake(ledger, &contact))
 }
 
+/// A record comes to stand on this contact. What was decided because the filter keeps it out was decided about the one
+/// it stood on before.
+pub(in crate::ledger) fn stands_elsewhere(
+    ledger: &Connection,
+    reference: i64,
+    contact: &str,
+) -> Result<(), LedgerError> {
+    const UNDECIDE: &str = "DELETE FROM gone WHERE ref = ?1 AND evidence = 'filter' AND fate <> 'held'
+        AND (SELECT propstreet_id FROM refs WHERE ref = ?1) IS NOT ?2";
+    ledger.prepare_cached(UNDECIDE)?.execute((reference, contact))?;
+    Ok(())
+}
+
 /// What became of a record that left, from a result's columns `fate`, `evidence`, `gone_stamp` and `gone_at`.
 pub(in crate::ledger) fn of(row: &rusqlite::Row<'_>) -> Result<Option<Gone>, LedgerError> {
     let Some(fate) = row.get::<_, Option<String>>("fate")? else { return Ok(None) };
@@ -345,6 +358,23 @@ mod tests {
             assert_eq!((words.len(), words[0].as_str()), (3, "returned"), "{id}: once");
         }
         ledger.returned(PassId(2), key("unheard"), at(3)).await.unwrap();
+    }
+
+    /// One whom the filter keeps out inherits the contact of a record merged into it: its fate is open.
+    #[tokio::test(start_paused = true)]
+    async fn what_the_filter_decided_holds_for_the_contact_it_was_decided_about() {
+        let (_folder, ledger) = opened().await;
+        for (id, evidence, then, open) in [
+            ("1", Evidence::Filter, "c-other", true),
+            ("2", Evidence::Filter, "c2", false),
+            ("3", Evidence::Feed, "c-third", false),
+        ] {
+            ledger.settle(ended(id, created(&format!("c{id}")), 1)).await.unwrap();
+            let fate = Ending::Gone { fate: Fate::Deleted, evidence, etag: None, note: String::new() };
+            ledger.settle(ended(id, fate, 2)).await.unwrap();
+            ledger.settle(ended(id, created(then), 3)).await.unwrap();
+            assert_eq!(ledger.row(id, 4).await.gone.is_none(), open, "{id}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

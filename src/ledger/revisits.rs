@@ -64,6 +64,25 @@ pub(in crate::ledger) fn over(ledger: &Connection, key: &RefKey, asked: Option<T
     Ok(())
 }
 
+/// Asks again for a reference beside which another one left the contact while it was delivered: it may have left a field to
+/// that one still.
+pub(in crate::ledger) fn whose_neighbour_left(
+    ledger: &Connection,
+    reference: i64,
+    since: Timestamp,
+    at: Timestamp,
+) -> Result<(), LedgerError> {
+    const NEIGHBOUR: &str = "INSERT INTO revisits (ref, source, since, why)
+        SELECT ours.ref, ours.source, ?3, 'another record left the contact meanwhile' FROM refs AS ours
+            WHERE ours.ref = ?1 AND EXISTS (SELECT 1 FROM refs AS other
+                WHERE other.propstreet_id = ours.propstreet_id AND other.ref <> ours.ref AND other.last_changed >= ?2
+                    AND (other.reason = 'filtered' OR EXISTS (SELECT 1 FROM gone WHERE gone.ref = other.ref)
+                        OR EXISTS (SELECT 1 FROM aliases WHERE aliases.ref = other.ref)))
+        ON CONFLICT (ref) DO UPDATE SET since = max(excluded.since, revisits.since + 1)";
+    ledger.prepare_cached(NEIGHBOUR)?.execute((reference, millis(since), millis(at)))?;
+    Ok(())
+}
+
 /// The others on a reference's contact, who may have a word there now.
 pub(in crate::ledger) fn others(
     ledger: &Connection,

@@ -43,6 +43,8 @@ pub struct Settlement {
     pub index: Option<IndexEntry>,
     /// Since when it was asked for again, if it was when its delivery looked.
     pub revisit: Option<Timestamp>,
+    /// When its delivery began, which may not have seen what came to be later.
+    pub began: Timestamp,
     /// When.
     pub at: Timestamp,
 }
@@ -222,6 +224,7 @@ fn settle(ledger: &Connection, settlement: &Settlement) -> Result<(), LedgerErro
     }
     if matches!(settlement.ending, Ending::Synced { .. }) {
         decisions::is_there(ledger, reference)?;
+        revisits::whose_neighbour_left(ledger, reference, settlement.began, settlement.at)?;
     }
     match &settlement.ending {
         Ending::Quarantined { complaint, fingerprint, payload } => {
@@ -238,7 +241,12 @@ fn settle(ledger: &Connection, settlement: &Settlement) -> Result<(), LedgerErro
 /// Where a record gives up a field that it fed, or leaves its contact as a whole, the others there may have a value for it.
 fn make_room(ledger: &Connection, reference: i64, ending: &Ending, at: Timestamp) -> Result<(), LedgerError> {
     const BEFORE: &str = "SELECT owned FROM refs WHERE ref = ?1";
-    if !matches!(ending, Ending::Synced { .. } | Ending::Gone { .. } | Ending::Merged { apart: None, .. }) {
+    let may_leave_room = match ending {
+        Ending::Synced { .. } | Ending::Gone { .. } | Ending::Merged { apart: None, .. } => true,
+        Ending::Skipped { reason, .. } => *reason == SkipReason::Filtered,
+        _ => false,
+    };
+    if !may_leave_room {
         return Ok(());
     }
     let before: Option<String> = ledger.prepare_cached(BEFORE)?.query_row([reference], |row| row.get(0))?;
@@ -248,7 +256,7 @@ fn make_room(ledger: &Connection, reference: i64, ending: &Ending, at: Timestamp
         Ending::Synced { owned, .. } if before.gave_up(owned) => {
             revisits::others(ledger, reference, "another record gave up a field", at)
         }
-        Ending::Gone { .. } | Ending::Merged { .. } if before.feeds() => {
+        Ending::Gone { .. } | Ending::Merged { .. } | Ending::Skipped { .. } if before.feeds() => {
             revisits::others(ledger, reference, "another record left the contact", at)
         }
         _ => Ok(()),
@@ -260,7 +268,8 @@ fn meet(ledger: &Connection, settlement: &Settlement) -> Result<i64, LedgerError
     const FIND: &str = "SELECT ref FROM refs WHERE namespace = ?1 AND id = ?2";
     const MEET: &str = "INSERT INTO refs (namespace, id, source, state, first_seen, last_changed)
         VALUES (?1, ?2, ?3, 'unsettled', ?4, ?4)";
-    let Settlement { pass: _, source, key, email: _, modified: _, ending: _, index: _, revisit: _, at } = settlement;
+    let Settlement { pass: _, source, key, email: _, modified: _, ending: _, index: _, revisit: _, began: _, at } =
+        settlement;
     let found = ledger.prepare_cached(FIND)?.query_row((&key.namespace, &key.id), |row| row.get(0)).optional()?;
     if let Some(reference) = found {
         return Ok(reference);
@@ -304,11 +313,12 @@ const EVERY_ENDING: &str = "UPDATE refs SET source = ?2, crm_modified = ?3, seen
     WHERE ref = ?1";
 
 fn end(ledger: &Connection, reference: i64, settlement: &Settlement) -> Result<(), LedgerError> {
-    let Settlement { pass, source, key: _, email, modified, ending, index: _, revisit: _, at } = settlement;
+    let Settlement { pass, source, key: _, email, modified, ending, index: _, revisit: _, began: _, at } = settlement;
     match ending {
         Ending::Synced {
             outcome, propstreet_id, etag, fingerprint, mapping, name, owned, pending_employment, ..
         } => {
+            gone::stands_elsewhere(ledger, reference, propstreet_id)?;
             let (outcome, owned) = (outcome.as_str(), to_json("refs", owned)?);
             let at = millis(*at);
             let sync =

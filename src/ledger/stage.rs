@@ -61,6 +61,7 @@ pub fn ended(id: &str, ending: Ending, seconds: i64) -> Settlement {
         modified: Some(at(-5)),
         ending,
         revisit: None,
+        began: at(seconds),
         index: None,
         at: at(seconds),
     }

@@ -20,7 +20,7 @@ pub struct Tenant {
     pub key: RefKey,
     /// Its source.
     pub source: String,
-    /// Whether it stands there still: it has neither left nor become part of another.
+    /// Whether it stands there still: it has neither left nor become part of another, and the filter lets it in.
     pub live: bool,
     /// What is remembered of its fields.
     pub owned: Remembered,
@@ -72,7 +72,8 @@ impl Ledger {
     pub async fn tenants(&self, propstreet_id: String) -> Result<Vec<Tenant>, LedgerError> {
         const TENANTS: &str = "SELECT namespace, id, source, owned, name, etag,
                 state IN ('settled', 'quarantined', 'deferred') AND ref NOT IN (SELECT ref FROM aliases)
-                    AND NOT EXISTS (SELECT 1 FROM gone WHERE gone.ref = refs.ref AND fate <> 'held') AS live
+                    AND NOT EXISTS (SELECT 1 FROM gone WHERE gone.ref = refs.ref AND fate <> 'held')
+                    AND reason IS NOT 'filtered' AS live
             FROM refs WHERE propstreet_id = ?1 ORDER BY namespace, id";
         self.read(move |ledger| {
             let mut tenants = ledger.prepare_cached(TENANTS)?;

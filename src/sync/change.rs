@@ -38,7 +38,7 @@ pub(super) type Course = Result<Box<Met>, Turn>;
 #[derive(Default)]
 pub(super) struct Tenancy {
     /// What is remembered of this record there.
-    before: Remembered,
+    pub(super) before: Remembered,
     /// The name it was settled with.
     name: Option<KeyedHash>,
     /// Whether somebody else wrote the contact since any of ours was settled there.
@@ -234,6 +234,10 @@ impl Delivery<'_> {
                 goes_first: policy.goes_before(tenant, (source, &us)),
             });
         }
+        // It stands on no contact yet, and was making this one: what it was bringing may be there.
+        if self.memory.may_be_ours && !tenants.iter().any(|tenant| tenant.key == self.key) {
+            tenancy.before = self.desk.engine.ledger.owned(self.key.clone()).await?;
+        }
         Ok(tenancy)
     }
 
@@ -256,6 +260,18 @@ impl Delivery<'_> {
             return Err(Halt::Defer(Wait::Guarded, cause.to_owned()));
         }
         Ok(bringing)
+    }
+
+    /// The durable word that a contact is about to be made, and what it is given: a value that is there when it is found
+    /// after a lost answer is ours, and so is one that an earlier try gave it.
+    pub(super) async fn announce_create(&mut self, contact: &Contact) -> Result<(), Halt> {
+        let ledger = &self.desk.engine.ledger;
+        let tenancy = Tenancy { before: ledger.owned(self.key.clone()).await?, ..Tenancy::default() };
+        let bringing = self.matter(contact, &tenancy).while_sent(&Change::whole(contact), &Shown::default());
+        let intent = self.intent(IntentKind::Create, None);
+        // Creates are not counted as updates: no watch refuses them.
+        ledger.intend_update(intent, bringing, None).await?;
+        Ok(())
     }
 
     fn gives_address(&self, change: &Change) -> bool {

@@ -115,31 +115,37 @@ impl Delivery<'_> {
         }
         let (known, was) = row.map_or((Vec::new(), None), |row| (row.fields, row.propstreet_id));
         let reference = ExternalRef { namespace: self.desk.source.namespace.clone(), id: id.clone() };
-        self.look_for(&Search { key: key.clone(), reference, employer, known, was }).await
+        self.look_for(Search { key: key.clone(), reference, employer, known, was }).await
     }
 
     /// By its id, by its reference, by what it is called; else it is made. One that was there and is not any more is not
     /// made again: somebody deleted it, or hides it from us.
-    async fn look_for(&self, search: &Search<'_>) -> Result<Firm, Halt> {
+    async fn look_for(&self, mut search: Search<'_>) -> Result<Firm, Halt> {
         if let Some(was) = &search.was
             && let Some(seen) = self.read_company(&search.key, was).await?
         {
-            return self.keep_up(search, seen, "known by its id").await;
+            return self.keep_up(&search, seen, "known by its id").await;
         }
-        if let Some(seen) = self.company_by_reference(search).await? {
-            return self.keep_up(search, seen, "found by its reference").await;
+        if let Some(seen) = self.company_by_reference(&search).await? {
+            if search.was.is_none() {
+                let shown = |field| seen.value(field).map(str::to_owned);
+                search.known = employer::arrive(search.employer, &search.known, shown, self.desk.keyed());
+            }
+            return self.keep_up(&search, seen, "found by its reference").await;
         }
         if search.was.is_some() {
-            return self.company_waits(search, "its company was deleted in Propstreet, or is hidden from us").await;
+            return self.company_waits(&search, "its company was deleted in Propstreet, or is hidden from us").await;
         }
+        // What was sent did not arrive: whatever is found now is not made of it.
+        search.known.clear();
         // Another of the CRMs' companies may be the same one: what the search goes by is asked for by one at a time.
         let mut alike = Vec::new();
         for word in search.employer.alike() {
             alike.push(self.desk.engine.company_locks.hold(RefKey::from_parts("", word)).await);
         }
-        match self.search(search).await? {
+        match self.search(&search).await? {
             Some(firm) => Ok(firm),
-            None => self.create_company(search).await,
+            None => self.create_company(&search).await,
         }
     }
 
@@ -233,7 +239,10 @@ impl Delivery<'_> {
         patch: &CompanyPatch,
     ) -> Result<Changed, Halt> {
         let engine = self.desk.engine;
-        engine.ledger.announce_company(search.key.clone(), &self.desk.source.name, self.desk.now()).await?;
+        engine
+            .ledger
+            .announce_company(search.key.clone(), &self.desk.source.name, &search.known, self.desk.now())
+            .await?;
         match self.send(|d| d.engine.destination.patch_company(&search.key, seen, patch)).await {
             Ok(Sent::Answered(CompanyAnswer::Written(now))) => Ok(Changed::Written(now)),
             Ok(Sent::Answered(CompanyAnswer::Rejected(refusal))) => Ok(Changed::Refused(refusal.detail)),
@@ -252,7 +261,8 @@ impl Delivery<'_> {
             return self.company_waits(search, "the CRM shows no name of its company").await;
         }
         let engine = self.desk.engine;
-        engine.ledger.announce_company(search.key.clone(), &self.desk.source.name, self.desk.now()).await?;
+        let sent = employer::send(search.employer, self.desk.keyed());
+        engine.ledger.announce_company(search.key.clone(), &self.desk.source.name, &sent, self.desk.now()).await?;
         let sent = self.send(|d| d.engine.destination.create_company(&search.key, search.employer, &search.reference));
         match sent.await? {
             Sent::Answered(CompanyAnswer::Written(seen)) if self.company_carries(&seen, &search.key) => {

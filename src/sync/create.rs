@@ -5,7 +5,6 @@ use uuid::Uuid;
 use crate::domain::contact::Contact;
 use crate::domain::failure::{Complaint, Reason, Wait};
 use crate::domain::fingerprint::Fingerprint;
-use crate::ledger::intents::IntentKind;
 use crate::sync::deliver::{Delivery, Halt, Turn};
 
 impl Delivery<'_> {
@@ -20,7 +19,7 @@ impl Delivery<'_> {
         let contact = self.contact()?.clone();
         self.let_sibling_go_first().await?;
         let employer = self.first_employer().await?;
-        self.announce(IntentKind::Create, None).await?;
+        self.announce_create(&contact).await?;
         let (key, employer) = (self.idempotency_key(&contact, employer.as_deref()), employer.as_deref());
         let sent =
             self.send(|d| d.engine.destination.create(&self.key, &contact, &self.reference, employer, &key)).await;

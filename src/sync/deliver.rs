@@ -85,6 +85,7 @@ pub(super) struct Delivery<'a> {
     pub(super) desk: &'a Desk<'a>,
     pub(super) key: RefKey,
     pub(super) reference: ExternalRef,
+    began: Timestamp,
     /// The stamp, if it is old enough to be trusted as final.
     pub(super) modified: Option<Timestamp>,
     /// The stamp as it is shown.
@@ -113,6 +114,10 @@ pub(super) struct Memory {
     pub(super) back: bool,
     /// The record says what it said when it was settled.
     pub(super) unchanged: bool,
+    /// Its contact has waited for an employer since it came to be.
+    pub(super) owed_employer: bool,
+    /// Another record with its address has a write announced, and goes first.
+    pub(super) behind_sibling: bool,
     /// What a process that died had sent, which is what Propstreet holds if the write is found.
     pub(super) sent: Option<Fingerprint>,
     /// A contact of the index that could not be read, although the index was refreshed.
@@ -148,8 +153,8 @@ pub(super) struct Memory {
     pub(super) revisit: Option<Timestamp>,
 }
 
-/// Delivers one record and commits its outcome.
-pub(super) async fn deliver(desk: &Desk<'_>, record: &Record) -> Result<Ended, Stop> {
+/// Delivers one record and commits its outcome. `None`: it is behind a sibling, and this is not the last try.
+pub(super) async fn deliver_once(desk: &Desk<'_>, record: &Record, last: bool) -> Result<Option<Ended>, Stop> {
     let admitted = desk.source.mapper.admits(record);
     let mapped = door::mapped(desk, record, &admitted);
     let key = desk.key(&record.id);
@@ -168,6 +173,7 @@ pub(super) async fn deliver(desk: &Desk<'_>, record: &Record) -> Result<Ended, S
         desk,
         reference: ExternalRef { namespace: desk.source.namespace.clone(), id: record.id.clone() },
         key,
+        began: desk.now(),
         modified: record.modified.filter(|at| *at < desk.bound),
         shown: record.modified,
         losers,
@@ -179,10 +185,13 @@ pub(super) async fn deliver(desk: &Desk<'_>, record: &Record) -> Result<Ended, S
     };
     let ended = match delivery.run().await {
         Ok(outcome) => outcome.into(),
+        Err(Halt::Defer(..)) if delivery.memory.behind_sibling && delivery.memory.moved.is_empty() && !last => {
+            return Ok(None);
+        }
         Err(halt) => delivery.end_early(halt).await?,
     };
     let Memory { moved, apart, .. } = delivery.memory;
-    Ok(Ended { newly_quarantined: ended.newly_quarantined + apart, moved, ..ended })
+    Ok(Some(Ended { newly_quarantined: ended.newly_quarantined + apart, moved, ..ended }))
 }
 
 impl<'a> Delivery<'a> {
@@ -192,6 +201,7 @@ impl<'a> Delivery<'a> {
             desk,
             reference: ExternalRef { namespace: desk.source.namespace.clone(), id: key.id.clone() },
             key,
+            began: desk.now(),
             modified: None,
             shown: None,
             losers: BTreeSet::new(),
@@ -245,7 +255,8 @@ impl Delivery<'_> {
             return Ok(turn);
         }
         let settled = view.row.as_ref().and_then(|row| row.propstreet_id.clone().zip(row.sent));
-        let course = plan::Course { follows: self.follows(), again: self.desk.again || self.memory.back, settled };
+        let again = self.desk.again || self.memory.back || self.memory.revisit.is_some();
+        let course = plan::Course { follows: self.follows(), again, settled };
         match plan::decide(standing, &self.mapped, &view.holders, &course, self.desk.keyed()) {
             Step::Rest(rest) => self.rest_employed(&rest, view.row.as_ref()).await,
             Step::Quarantine(complaint) => Err(Halt::Quarantine(complaint)),
@@ -270,6 +281,7 @@ impl Delivery<'_> {
         self.memory.first_failed = deferred.and_then(|r| r.first_failed);
         self.memory.told = row.and_then(|r| r.complaint.clone());
         self.memory.revisit = view.revisit;
+        self.memory.owed_employer = row.is_some_and(|row| row.pending_employment);
         let settled = row.map(|row| &row.standing);
         self.memory.unchanged =
             matches!(settled, Some(Standing::Settled { fingerprint }) if Some(*fingerprint) == self.fingerprint);
@@ -432,6 +444,7 @@ impl Delivery<'_> {
             ending,
             index: seen.map(|seen| index::entry(seen, &engine.rules, engine.ledger.keyed())),
             revisit: self.memory.revisit,
+            began: self.began,
             at: self.desk.now(),
         };
         let outcome = engine.ledger.settle(settlement).await?;

@@ -89,9 +89,13 @@ impl Delivery<'_> {
     /// Employs a contact whose fields are as they shall be, and says whether its employer waits.
     pub(super) async fn employ_met(&mut self, met: Met) -> Result<(Met, bool), Halt> {
         let engine = self.desk.engine;
-        let guarded = self.desk.guarded && met.outcome == Outcome::Unchanged;
+        // An employer that was owed from the start is no change.
+        let guarded = self.desk.guarded && met.outcome == Outcome::Unchanged && !self.memory.owed_employer;
         let met = Met { owned: self.claim(&met).await?, ..met };
-        let watch = guarded.then(|| (engine.watch(self.desk.source), met.owned.clone()));
+        let watch = match guarded {
+            true => Some((engine.watch(self.desk.source), self.so_far(&met).await?)),
+            false => None,
+        };
         let employed = self.employ(&met.seen, watch).await?;
         let note = employed.told(&met.note);
         let Some(seen) = employed.seen else { return Ok((Met { note, ..met }, employed.pending)) };
@@ -99,6 +103,13 @@ impl Delivery<'_> {
         // Links are not written under the contact's version: who wrote something else meanwhile is seen by that.
         let etag = met.etag.filter(|_| differs_by_employment(&met.seen, &seen)).and(seen.etag.clone());
         Ok((Met { outcome, seen, etag, note, ..met }, employed.pending))
+    }
+
+    /// What was remembered before, with the employer of now: what the record gives up, its settlement must still find.
+    async fn so_far(&self, met: &Met) -> Result<Remembered, LedgerError> {
+        let mut owned = self.tenancy(&met.seen).await?.before;
+        owned.set(Field::Company, met.owned.of(Field::Company));
+        Ok(owned)
     }
 
     /// What is remembered of the fields, and with them that this record feeds the employer, if none goes before it.

@@ -29,6 +29,7 @@ pub mod report;
 mod resync;
 mod run;
 mod same_person;
+mod siblings;
 pub mod source;
 mod tags;
 mod upkeep;

@@ -18,13 +18,14 @@ use crate::domain::record::{Page, Record, Resume, Sighting, Window};
 use crate::ledger::cursors::{Cursor, OpenWindow};
 use crate::ledger::passes::PassEnd;
 use crate::ledger::rows::Row;
-use crate::sync::deliver::{Ended, deliver};
+use crate::sync::deliver::Ended;
 use crate::sync::depart::depart;
 use crate::sync::desk::Desk;
 use crate::sync::door;
 use crate::sync::engine::{Engine, Source};
 use crate::sync::patience::Patience;
 use crate::sync::report::{Progress, Stop};
+use crate::sync::siblings::deliver;
 use crate::sync::source::Detail;
 use crate::sync::upkeep::Upkeep;
 

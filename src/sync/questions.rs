@@ -12,7 +12,7 @@ use crate::sync::destination::CreateAnswer;
 /// How often a delivery may refresh the index.
 const MAX_REFRESHES: u32 = 3;
 /// How often an address may be taken by someone the index does not show before a person must look.
-const UNKNOWN_TRIES: u32 = 3;
+pub(super) const UNKNOWN_TRIES: u32 = 3;
 
 impl Delivery<'_> {
     pub(super) async fn settle_create(&mut self, answer: Sent<CreateAnswer>) -> Result<Turn, Halt> {
@@ -108,19 +108,6 @@ impl Delivery<'_> {
         self.let_sibling_go_first().await?;
         self.memory.questioned = Some(detail);
         self.look_again().await
-    }
-
-    /// Another record with our address may have become a contact that nothing shows yet. Propstreet cannot be left to refuse
-    /// the second: no page says that it takes `A@x` and `a@x` for one. Two that wait for each other would wait for ever:
-    /// after a few tries, neither does.
-    pub(super) async fn let_sibling_go_first(&self) -> Result<(), Halt> {
-        let Some(email) = self.email.filter(|_| self.memory.failed < UNKNOWN_TRIES) else { return Ok(()) };
-        match self.desk.engine.ledger.open_intent_with_email(email, self.key.clone()).await? {
-            Some(sibling) => {
-                Err(Halt::Defer(Wait::EmailTaken, format!("{sibling} has the same address and is being written")))
-            }
-            None => Ok(()),
-        }
     }
 
     /// Our own write may have landed without being shown yet: look again for up to two minutes.

@@ -401,6 +401,36 @@ fn a_lost_answer_is_read_back_and_a_dead_process_knows_its_own_words() {
     });
 }
 
+/// What a create gave is no person's, also where its answer was lost or its process died, and the record changed meanwhile.
+#[test]
+fn a_create_that_is_found_again_knows_what_it_gave() {
+    in_virtual_time(async {
+        for dies in [false, true] {
+            let firm = firm(Knobs::default(), "owner = { last_name = \"propstreet\", tags = \"crm\" }");
+            let reference = firm.sandbox.plant(Crm::HubSpot, &anna());
+            let fault = if dies { Fault::Late(Duration::from_secs(30)) } else { Fault::LostAfter };
+            firm.sandbox.propstreet.faults().add(Rule::new(fault).on(http::Method::POST).path("contacts").times(1));
+            let parts = firm.start().await;
+            let ended = tokio::time::timeout(Duration::from_secs(20), sync(&parts)).await;
+            assert_eq!(ended.is_err(), dies);
+            drop(parts);
+            assert_eq!(contact(&firm, &reference).tags, ["lead"]);
+            edit(&firm, &reference, |person| {
+                person.last = "Dahl".to_owned();
+                person.label = Some("customer".to_owned());
+            });
+            later(&firm).await;
+            let now = contact(&firm, &reference);
+            assert_eq!(
+                (now.last_name.as_deref(), &now.tags[..]),
+                (Some("Dahl"), &["customer".to_owned()][..]),
+                "{dies}"
+            );
+            settles(&firm).await;
+        }
+    });
+}
+
 #[test]
 fn wherever_a_process_dies_the_contact_ends_as_its_record() {
     in_virtual_time(async {

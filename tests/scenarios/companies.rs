@@ -415,16 +415,20 @@ fn under_whatever_reading_of_the_pages_there_is_one_company_and_one_primary() {
 #[test]
 fn a_source_that_links_companies_from_today_on_brings_the_employers_of_everybody_it_has() {
     in_virtual_time(async {
-        let mut firm = firm(Knobs::default(), "");
-        let anna = firm.sandbox.plant(Crm::Salesforce, &at(nord(), "Berg"));
-        let bo = firm.sandbox.plant(Crm::Salesforce, &person("Bo", "Dahl", "bo@dahl.example"));
-        later(&firm).await;
-        assert_eq!((companies(&firm).len(), works(&firm, &anna)), (0, vec![]));
-        firm.extra.insert("salesforce", LINK.to_owned());
-        later(&firm).await;
-        assert_eq!(works(&firm, &anna), [work("Nord AB", "CFO", true)]);
-        assert_eq!(works(&firm, &bo), []);
-        settles(&firm).await;
+        // What was owed from the start is no change, and not for the guard to hold.
+        for choice in [LINK.to_owned(), format!("{FOLLOW}\nguard = 1")] {
+            let mut firm = firm(Knobs::default(), "");
+            let [anna, cia] = ["Berg", "Cedergren"].map(|last| firm.sandbox.plant(Crm::Salesforce, &at(nord(), last)));
+            let bo = firm.sandbox.plant(Crm::Salesforce, &person("Bo", "Dahl", "bo@dahl.example"));
+            later(&firm).await;
+            assert_eq!((companies(&firm).len(), works(&firm, &anna)), (0, vec![]));
+            firm.extra.insert("salesforce", choice);
+            later(&firm).await;
+            assert_eq!(works(&firm, &anna), [work("Nord AB", "CFO", true)]);
+            assert_eq!(works(&firm, &cia), [work("Nord AB", "CFO", true)]);
+            assert_eq!(works(&firm, &bo), []);
+            settles(&firm).await;
+        }
     });
 }
 

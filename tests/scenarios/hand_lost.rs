@@ -158,7 +158,7 @@ fn a_contact_comes_back_wherever_the_process_dies() {
 fn a_contact_comes_back_once_however_many_answers_are_lost() {
     in_virtual_time(async {
         for fault in [Fault::LostAfter, Fault::LostBefore] {
-            for (times, lag) in [(1, 0), (3, 0), (1, 90), (3, 90)] {
+            for (times, lag) in [(1, 90), (3, 0)] {
                 for (lookup_finds_deleted, free) in [(true, false), (false, false), (false, true), (true, true)] {
                     let lookup_lag = Duration::from_secs(lag);
                     let knobs = Knobs { lookup_finds_deleted, lookup_lag, ..Knobs::default() };
