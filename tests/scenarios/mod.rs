@@ -6,6 +6,7 @@ mod blame;
 mod changes;
 mod changes_many;
 mod companies;
+mod companies_lost;
 mod companies_many;
 mod daemon;
 mod departures;
