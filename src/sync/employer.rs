@@ -90,7 +90,8 @@ impl Delivery<'_> {
     pub(super) async fn employ_met(&mut self, met: Met) -> Result<(Met, bool), Halt> {
         let engine = self.desk.engine;
         // An employer that was owed from the start is no change.
-        let guarded = self.desk.guarded && met.outcome == Outcome::Unchanged && !self.memory.owed_employer;
+        let is_change = met.outcome == Outcome::Unchanged && !self.memory.owed_employer;
+        let guarded = self.desk.guarded && is_change && self.names_employer();
         let met = Met { owned: self.claim(&met).await?, ..met };
         let watch = match guarded {
             true => Some((engine.watch(self.desk.source), self.so_far(&met).await?)),
