@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 
 use crate::clock::Clock;
 use crate::crm::webhook::{Doorkeeper, Heard, Knock, Notebook, Refused};
-use crate::scheduler::Bell;
+use crate::scheduler::turns::Bell;
 
 /// The largest body that is taken; HubSpot's hundred events are a tenth of it.
 const MAX_BODY: usize = 1024 * 1024;

@@ -13,8 +13,9 @@ use crate::bell::{Door, Receiver};
 use crate::clock::{Clock, Dice};
 use crate::config::tree::Config;
 use crate::domain::pass::{Counts, Outcome};
-use crate::scheduler::{SyncRequest, Times, Turns};
-use crate::sync::report::{Silent, SourceReport, Stop};
+use crate::domain::told::Silent;
+use crate::scheduler::turns::{SyncRequest, Times, Turns};
+use crate::sync::report::{SourceReport, Stop};
 
 /// How much later than its schedule a source is synced at most: not every firm should ask its CRM in the same second.
 const LATE: Duration = Duration::from_secs(30);

@@ -23,6 +23,7 @@ use crate::domain::failure::Trouble;
 use crate::domain::finding::Weight;
 use crate::domain::identity::{ExternalRef, RefKey};
 use crate::domain::record::Window;
+use crate::domain::told::Fault;
 use crate::ledger::Ledger;
 use crate::ledger::error::LedgerError;
 use crate::sync::engine::{Companies, Source};
@@ -298,7 +299,9 @@ async fn patiently<T>(asked: BoxFuture<'_, Result<T, Trouble>>) -> Result<T, Tro
 /// Whether the ledger was made with this account; what it has not met yet, it will be bound to by a sync.
 async fn bound(ledger: Option<&Ledger>, name: &str, subject: String, is: String) -> Option<Check> {
     match ledger?.bound(subject.clone()).await {
-        Ok(Some(was)) if was != is => Some(Check::failed(name, &Failure::from(&Stop::Rebound { subject, was, is }))),
+        Ok(Some(was)) if was != is => {
+            Some(Check::failed(name, &Failure::from(Fault::from(&Stop::Rebound { subject, was, is }))))
+        }
         Ok(_) => None,
         Err(error) => Some(Check::failed(name, &Failure::from(&error))),
     }

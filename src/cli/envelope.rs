@@ -7,8 +7,8 @@ use crate::assembly::AssemblyError;
 use crate::cli::exit::Exit;
 use crate::config::load::LoadError;
 use crate::domain::failure::Trouble;
+use crate::domain::told::Fault;
 use crate::ledger::error::LedgerError;
-use crate::sync::report::Stop;
 
 /// Why a command, or its work on one source, failed. None exists without a remedy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,8 +26,8 @@ pub struct Failure {
 
 impl Failure {
     /// A failure.
-    pub fn new(exit: Exit, code: &str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), message: message.into(), remedy: remedy.into(), exit }
+    pub fn new(exit: Exit, code: impl Into<String>, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into(), remedy: remedy.into(), exit }
     }
 
     /// The same, saying in which source.
@@ -40,16 +40,7 @@ impl Failure {
 
 impl From<&Trouble> for Failure {
     fn from(trouble: &Trouble) -> Self {
-        let exit = match trouble {
-            Trouble::Protocol(_) | Trouble::TooLarge(_) => Exit::Failed,
-            Trouble::Ambiguous(_)
-            | Trouble::NotSent { .. }
-            | Trouble::Spared(_)
-            | Trouble::Outage(_)
-            | Trouble::Credential(_)
-            | Trouble::Forbidden(_) => Exit::Environment,
-        };
-        Self::new(exit, trouble.code(), trouble.to_string(), trouble.remedy())
+        Self::new(trouble.blame().into(), trouble.code(), trouble.to_string(), trouble.remedy())
     }
 }
 
@@ -80,14 +71,9 @@ impl From<&AssemblyError> for Failure {
     }
 }
 
-impl From<&Stop> for Failure {
-    fn from(stop: &Stop) -> Self {
-        let exit = match stop {
-            Stop::Propstreet(trouble) | Stop::Crm(trouble) | Stop::WriteBack(trouble) => Self::from(trouble).exit,
-            Stop::Ledger(_) | Stop::Unfit(_) => Exit::Environment,
-            Stop::Rebound { .. } => Exit::Usage,
-        };
-        Self::new(exit, stop.code(), stop.to_string(), stop.remedy())
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::new(fault.blame.into(), fault.code, fault.message, fault.remedy)
     }
 }
 

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::domain::failure::Blame;
+
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Exit {
@@ -53,6 +55,16 @@ impl Exit {
             Self::Usage => 4,
             Self::Interrupted => 5,
             Self::Terminated => 6,
+        }
+    }
+}
+
+impl From<Blame> for Exit {
+    fn from(blame: Blame) -> Self {
+        match blame {
+            Blame::Program => Self::Failed,
+            Blame::Usage => Self::Usage,
+            Blame::Environment => Self::Environment,
         }
     }
 }

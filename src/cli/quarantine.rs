@@ -19,9 +19,9 @@ use crate::config::tree::Config;
 use crate::domain::Timestamp;
 use crate::domain::decision::Wish;
 use crate::domain::failure::Reason;
+use crate::domain::request::Chosen;
 use crate::ledger::Ledger;
 use crate::ledger::waiting::QuarantineRow;
-use crate::sync::chosen::Chosen;
 
 /// The verbs of `quarantine`.
 #[derive(Debug, Subcommand)]

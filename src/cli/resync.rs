@@ -13,7 +13,7 @@ use crate::cli::{Global, wait};
 use crate::clock::{Clock, Dice};
 use crate::config::tree::Config;
 use crate::domain::Timestamp;
-use crate::sync::chosen::Chosen;
+use crate::domain::request::Chosen;
 
 /// The arguments of `resync`.
 #[derive(Debug, Args)]

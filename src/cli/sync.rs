@@ -16,9 +16,9 @@ use crate::config::tree::{Config, SourceConfig};
 use crate::domain::departure::{Departures, Fate, Guard};
 use crate::domain::nearest::nearest;
 use crate::domain::pass::{Counts, Outcome};
-use crate::ledger::updates::Updates;
+use crate::domain::told::{self, Requests, Told};
+use crate::domain::updates::Updates;
 use crate::sync::engine::Source;
-use crate::sync::report;
 
 /// The arguments of `sync`.
 #[derive(Debug, Args)]
@@ -86,7 +86,7 @@ impl Counting {
     }
 }
 
-impl report::Progress for Counting {
+impl told::Progress for Counting {
     fn ended(&self, source: &str, outcome: Outcome) {
         let ended = self.ended.fetch_add(1, Ordering::Relaxed) + 1;
         let new = u64::from(outcome == Outcome::Created);
@@ -154,30 +154,21 @@ pub struct SourceReport {
     pub error: Option<Failure>,
 }
 
-/// Requests sent, retries included.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Requests {
-    /// To the CRM.
-    pub crm: u64,
-    /// To Propstreet.
-    pub propstreet: u64,
-}
-
-impl From<report::SourceReport> for SourceReport {
-    fn from(report: report::SourceReport) -> Self {
+impl From<Told> for SourceReport {
+    fn from(told: Told) -> Self {
         Self {
-            name: report.name,
-            complete: report.complete,
-            counts: report.counts,
-            newly_quarantined: report.newly_quarantined,
-            written_back: report.written_back,
-            gone: report.gone,
-            guard: report.guard,
-            updates: report.updates,
-            companies_refused: report.companies_refused,
-            requests: Requests { crm: report.crm_requests, propstreet: report.propstreet_requests },
-            seconds: report.took.as_secs_f64(),
-            error: report.error.as_ref().map(Failure::from),
+            name: told.source,
+            complete: told.complete,
+            counts: told.counts,
+            newly_quarantined: told.newly_quarantined,
+            written_back: told.written_back,
+            gone: told.gone,
+            guard: told.guard,
+            updates: told.updates,
+            companies_refused: told.companies_refused,
+            requests: told.requests,
+            seconds: told.seconds,
+            error: told.error.map(Failure::from),
         }
     }
 }
@@ -254,8 +245,8 @@ impl SourceReport {
 impl SyncReport {
     /// What the engine reported, for print.
     #[must_use]
-    pub fn of(reports: Vec<report::SourceReport>) -> Self {
-        Self { sources: reports.into_iter().map(SourceReport::from).collect() }
+    pub fn of(told: impl IntoIterator<Item = impl Into<Told>>) -> Self {
+        Self { sources: told.into_iter().map(|told| SourceReport::from(told.into())).collect() }
     }
 
     /// The answer to `command` (`sync`, or another verb whose answer is a pass).

@@ -108,7 +108,7 @@ pub fn allowed(live: u64, configured: Option<u32>) -> u64 {
 }
 
 /// Why some are held back: more left within a day than may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guard {
     /// So many may.
     pub allowed: u64,

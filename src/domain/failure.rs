@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::domain::identity::RefKey;
 
 /// Trouble with an upstream: the call said nothing about the record itself.
@@ -83,6 +85,27 @@ impl Trouble {
     pub fn passes(&self) -> bool {
         matches!(self, Self::Ambiguous(_) | Self::NotSent { .. } | Self::Outage(_))
     }
+
+    /// Whose fault it is: an answer that makes no sense is one that we do not understand.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Protocol(_) | Self::TooLarge(_) => Blame::Program,
+            _ => Blame::Environment,
+        }
+    }
+}
+
+/// Whose fault something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Blame {
+    /// Ours.
+    Program,
+    /// What was asked, or configured, does not go.
+    Usage,
+    /// The surroundings': an upstream, the disk, a permission, a credential.
+    Environment,
 }
 
 /// Why a record needs a person. A closed list; the word is the contract.

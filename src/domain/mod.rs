@@ -26,9 +26,12 @@ pub mod plan;
 pub mod record;
 pub mod redact;
 pub mod remembered;
+pub mod request;
 pub mod same_person;
 pub mod schedule;
 pub mod spending;
+pub mod told;
+pub mod updates;
 
 /// An instant as every room passes it on: UTC, never read from a clock here.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

@@ -1,13 +1,13 @@
 //! Contacts that follow their records: what is known of all who stand on one, and how many are written within a day.
 
 use rusqlite::{Connection, OptionalExtension};
-use serde::Serialize;
 
 use crate::domain::Timestamp;
-use crate::domain::departure::{Guard, allowed};
+use crate::domain::departure::allowed;
 use crate::domain::identity::RefKey;
 use crate::domain::keyed::KeyedHash;
 use crate::domain::remembered::Remembered;
+use crate::domain::updates::Updates;
 use crate::ledger::Ledger;
 use crate::ledger::columns::{at_most, count, json, key_of, millis, to_json};
 use crate::ledger::error::LedgerError;
@@ -37,31 +37,6 @@ pub struct Watch {
     pub since: Timestamp,
     /// As many as are configured.
     pub guard: Option<u32>,
-}
-
-/// How the updates of a source stand against what may be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Updates {
-    /// Those that wait.
-    pub waiting: u64,
-    /// Those that were written within the day, or are under way.
-    pub recent: u64,
-    /// So many may be within a day.
-    pub allowed: u64,
-}
-
-impl Updates {
-    /// How many more may be written now.
-    #[must_use]
-    pub fn room(&self) -> u64 {
-        self.allowed.saturating_sub(self.recent)
-    }
-
-    /// The bound, and what it would have to be for all who wait.
-    #[must_use]
-    pub fn guard(&self) -> Guard {
-        Guard { allowed: self.allowed, needed: self.recent + self.waiting }
-    }
 }
 
 impl Ledger {
@@ -195,6 +170,7 @@ fn live(ledger: &Connection, source: &str, watch: Watch) -> Result<u64, LedgerEr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::departure::Guard;
     use crate::domain::departure::{Evidence, Fate};
     use crate::domain::failure::Wait;
     use crate::domain::pass::Outcome;

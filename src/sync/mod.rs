@@ -3,7 +3,6 @@
 
 mod asking;
 mod change;
-pub mod chosen;
 mod company;
 mod create;
 mod decided;

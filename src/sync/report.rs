@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use crate::domain::Timestamp;
 use crate::domain::departure::{Departures, Guard};
-use crate::domain::failure::Trouble;
+use crate::domain::failure::{Blame, Trouble};
 use crate::domain::finding::Finding;
 use crate::domain::instant::minute;
-use crate::domain::pass::{Counts, Outcome, PassKind};
+use crate::domain::pass::{Counts, PassKind};
+use crate::domain::told::{Fault, Requests, Told};
+use crate::domain::updates::Updates;
 use crate::ledger::error::LedgerError;
-use crate::ledger::updates::Updates;
 
 /// What ends a pass before its end.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -144,16 +145,35 @@ impl SourceReport {
     }
 }
 
-/// Hears how a sync gets on.
-pub trait Progress: Send + Sync {
-    /// A record of a source ended.
-    fn ended(&self, source: &str, outcome: Outcome);
+impl From<SourceReport> for Told {
+    fn from(report: SourceReport) -> Self {
+        Self {
+            source: report.name,
+            complete: report.complete,
+            counts: report.counts,
+            newly_quarantined: report.newly_quarantined,
+            written_back: report.written_back,
+            gone: report.gone,
+            guard: report.guard,
+            updates: report.updates,
+            companies_refused: report.companies_refused,
+            requests: Requests { crm: report.crm_requests, propstreet: report.propstreet_requests },
+            seconds: report.took.as_secs_f64(),
+            error: report.error.as_ref().map(Fault::from),
+        }
+    }
 }
 
-/// Hears nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Silent;
-
-impl Progress for Silent {
-    fn ended(&self, _source: &str, _outcome: Outcome) {}
+impl From<&Stop> for Fault {
+    fn from(stop: &Stop) -> Self {
+        let (blame, passes) = match stop {
+            Stop::Propstreet(trouble) | Stop::Crm(trouble) | Stop::WriteBack(trouble) => {
+                (trouble.blame(), trouble.passes())
+            }
+            Stop::Ledger(_) | Stop::Unfit(_) => (Blame::Environment, false),
+            Stop::Rebound { .. } => (Blame::Usage, false),
+        };
+        let (code, remedy) = (stop.code().to_owned(), stop.remedy().to_owned());
+        Self { code, message: stop.to_string(), remedy, blame, passes }
+    }
 }

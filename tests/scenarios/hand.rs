@@ -5,10 +5,11 @@ use std::time::Duration;
 use propsync::assembly::Parts;
 use propsync::domain::decision::Wish;
 use propsync::domain::pass::PassKind;
+use propsync::domain::request::Chosen;
+use propsync::domain::told::Silent;
 use propsync::sandbox::propstreet::contact::{ExternalRef, Labelled};
 use propsync::sandbox::upstream::Crm;
-use propsync::sync::chosen::Chosen;
-use propsync::sync::report::{Silent, SourceReport};
+use propsync::sync::report::SourceReport;
 
 use crate::support::{Firm, held, in_virtual_time, person, sync};
 

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use propsync::domain::decision::Wish;
+use propsync::domain::request::Chosen;
 use propsync::sandbox::faults::{Fault, Rule};
 use propsync::sandbox::people::{Person, Phone};
 use propsync::sandbox::propstreet::contact::{Contact, ExternalRef};
 use propsync::sandbox::propstreet::knobs::{Arrays, Idempotency, Knobs};
 use propsync::sandbox::upstream::Crm;
-use propsync::sync::chosen::Chosen;
 
 use crate::scenarios::answers::{creating, firm_with, one_anna};
 use crate::scenarios::hand::{DETACH, REVIVE, resolve, resync};

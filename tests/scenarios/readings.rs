@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use http::Method;
 use propsync::domain::decision::Wish;
+use propsync::domain::request::Chosen;
+use propsync::domain::told::Silent;
 use propsync::sandbox::faults::{Fault, Rule};
 use propsync::sandbox::people::{Company as Employer, Person, Phone};
 use propsync::sandbox::propstreet::company::Company;
@@ -15,8 +17,6 @@ use propsync::sandbox::propstreet::knobs::{
     RepeatedLink, StaleTag, TakenEmail, Window,
 };
 use propsync::sandbox::upstream::Crm;
-use propsync::sync::chosen::Chosen;
-use propsync::sync::report::Silent;
 
 use crate::support::{Firm, held, in_virtual_time, person};
 

@@ -16,13 +16,14 @@ use propsync::daemon::Daemon;
 use propsync::domain::Timestamp;
 use propsync::domain::identity::{RefKey, RefRules};
 use propsync::domain::pass::Outcome;
+use propsync::domain::told::Silent;
 use propsync::ledger::Ledger;
 use propsync::ledger::rows::Row;
 use propsync::sandbox::people::Person;
 use propsync::sandbox::propstreet::contact::{Contact, ExternalRef, Labelled};
 use propsync::sandbox::{Sandbox, Settings};
 use propsync::sync::engine::Source;
-use propsync::sync::report::{Silent, SourceReport};
+use propsync::sync::report::SourceReport;
 use tempfile::TempDir;
 
 use crate::support::network::Routers;

@@ -1,5 +1,4 @@
-//! When each source is synced: at the start, when it is due, and when somebody asks. It waits and forbids overlap; what a
-//! sync is, it does not know.
+//! The turns of one source: at the start, when it is due, and when somebody asks; one after the other.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
